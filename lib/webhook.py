@@ -1,0 +1,196 @@
+"""What becomes of a delivery: verified, read, stored, called back. All decisions are made here.
+
+A 2xx means that nothing is left to do: the row is committed and ModelRiver has taken the callback,
+has refused it for good, or knows of the failure. Whatever sending it again can cure is answered
+503. So a crash at any point is safe: ModelRiver's redelivery finds the row, and only what is
+missing is done.
+"""
+
+import contextlib
+import logging
+import time
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import PurePath
+
+from lib.callback import Callbacks, failure, success
+from lib.content import to_row
+from lib.database import TABLE, Database, Record
+from lib.errors import (
+    CallbackRefused,
+    DatabaseUnavailable,
+    DeliveryError,
+    InternalError,
+    Misconfigured,
+    RecordRefused,
+)
+from lib.event import AiGenerated, read
+from lib.jsontext import Json, dump
+from lib.settings import Settings
+from lib.signature import verify
+
+ANSWER_WITHIN = 24.0
+"""Seconds from a delivery's arrival to its answer; ModelRiver gives up after 30."""
+SAVE_WITHIN = 12.0
+"""Seconds of these for the database, so that some are left to call back."""
+NOTE_WITHIN = 4.0
+"""Seconds for the note after the answer, still within the function's maxDuration."""
+TELL_FROM, TELL_UNTIL = 150.0, 300.0
+"""Ages in seconds of an AI result whose next redelivery would come too late for its callback.
+
+The window closes 300 s after the AI result; attempts come at 0, 5, 35, 155 and 755 s
+(https://modelriver.com/docs/webhooks/delivery-and-retries).
+"""
+
+_logger = logging.getLogger("modelriver")
+
+
+@dataclass(slots=True)
+class Answer:
+    """What the sender is told; what remains to be done after that; what the log will say."""
+
+    status: int = 200
+    content: dict[str, Json] = field(default_factory=lambda: {"received": True})
+    note: tuple[str, str | None] | None = None
+    """The id of the record that was called back, and the error that it ended with."""
+    level: int = logging.INFO
+    log: dict[str, Json] = field(default_factory=lambda: {"outcome": None})
+    milliseconds: dict[str, Json] = field(default_factory=dict)
+
+    def fail(self, error: DeliveryError) -> None:
+        self.status, self.level = error.status, error.level
+        if error.status != 200:
+            self.content = {"error": error.__doc__}
+        self.log |= {"outcome": error.outcome, "reason": error.reason}
+
+    @contextlib.contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.milliseconds[name] = round((time.perf_counter() - started) * 1000, 2)
+
+
+class Webhook:
+    """The receiver, and what it keeps from one delivery to the next: connections."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        """Connects to nothing yet. A bad setting is logged, and answered to every delivery."""
+        self.misconfigured: str | None = None
+        """The name of a variable that is missing or malformed."""
+        self._called_back: set[str] = set()
+        """Ids of late: the note on the row may still be on its way when a redelivery comes."""
+        try:
+            self._settings = Settings.of(environment)
+            self._database = Database(self._settings.database_url)
+            self._callbacks = Callbacks(self._settings.api_key, self._settings.callback_origins)
+        except Misconfigured as error:
+            self.misconfigured = error.reason
+            _write_log(error.level, {"outcome": error.outcome, "reason": error.reason})
+
+    def receive(self, headers: Mapping[str, str], read_body: Callable[[], bytes]) -> Answer:
+        """Do all that the sender waits for. `headers` has names in lower case. Never raises."""
+        answer = Answer()
+        deadline = time.monotonic() + ANSWER_WITHIN
+        try:
+            self._process(headers, read_body(), deadline, answer)
+        except DeliveryError as error:
+            answer.fail(error)
+        except Exception as error:  # noqa: BLE001 - the platform would drop the connection
+            answer.fail(InternalError(_place(error)))
+        return answer
+
+    def conclude(self, answer: Answer) -> None:
+        """Do what can wait until the answer is out: the note on the row, and the log line."""
+        if answer.note:
+            try:
+                with answer.step("note"):
+                    self._database.note(*answer.note, time.monotonic() + NOTE_WITHIN)
+            except DeliveryError as error:
+                answer.log["note"] = error.reason
+        _write_log(answer.level, answer.log | {"ms": answer.milliseconds})
+
+    def close(self) -> None:
+        """Close the connections that are kept."""
+        self._database.close()
+        self._callbacks.close()
+
+    def _process(
+        self, headers: Mapping[str, str], body: bytes, deadline: float, answer: Answer
+    ) -> None:
+        if self.misconfigured:
+            raise Misconfigured(self.misconfigured)
+        now = time.time()
+        with answer.step("verify"):
+            signed = verify(body, headers, self._settings.webhook_secrets, now)
+        with answer.step("read"):
+            event = read(signed, headers)
+            if event is None:
+                answer.log["outcome"] = "ignored"
+                return
+            content = to_row(event)
+        age = event.age(now)
+        answer.log |= {
+            "channel": event.channel_id[:100],
+            "event": event.event and event.event[:100],
+            "age": None if age is None else round(age, 3),
+        }
+
+        try:
+            with answer.step("save"):
+                save_by = min(deadline, time.monotonic() + SAVE_WITHIN)
+                record = self._database.save(content, save_by)
+        except RecordRefused:
+            self._tell_of_failure(event, deadline, answer)
+            raise
+        except DatabaseUnavailable:
+            age = event.age(time.time())
+            if age is not None and TELL_FROM <= age < TELL_UNTIL:
+                with contextlib.suppress(DeliveryError):  # it is a 503 either way
+                    self._tell_of_failure(event, deadline, answer)
+            raise
+        if self._is_settled(record):
+            answer.log["outcome"] = "known"
+            return
+
+        # A record that was there before is called back as it was first signed and stored.
+        ai_data = event.ai_result if record.is_new else record.stored_ai_data
+        payload = success(record.id, record.saved_at, TABLE, ai_data)
+        try:
+            self._call_back(record.callback_url, payload, deadline, answer)
+        except DeliveryError as error:
+            answer.note = (record.id, f"{error.outcome}: {error.reason}")
+            raise
+        if len(self._called_back) > 1000:
+            self._called_back.clear()
+        self._called_back.add(record.id)
+        answer.note = (record.id, None)
+        answer.log["outcome"] = "called_back"
+
+    def _is_settled(self, record: Record) -> bool:
+        refused = (record.callback_error or "").startswith(CallbackRefused.outcome)
+        return record.called_back or refused or record.id in self._called_back
+
+    def _tell_of_failure(self, event: AiGenerated, deadline: float, answer: Answer) -> None:
+        self._call_back(
+            event.callback_url, failure("The AI result could not be stored."), deadline, answer
+        )
+        answer.log["told"] = True
+
+    def _call_back(
+        self, url: str, payload: dict[str, Json], deadline: float, answer: Answer
+    ) -> None:
+        with answer.step("callback"):
+            self._callbacks.send(url, payload, deadline - time.monotonic())
+
+
+def _write_log(level: int, entry: dict[str, Json]) -> None:
+    _logger.log(level, "%s", dump(entry))
+
+
+def _place(error: Exception) -> str:
+    """Which error, and where it was raised; not what it says."""
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__} at {PurePath(frame.filename).name}:{frame.lineno}"

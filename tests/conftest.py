@@ -1,0 +1,110 @@
+"""The real parts that the tests stand on, each started once: Postgres, PgBouncer, the runtime.
+
+A part that this machine lacks makes its tests skip and say so. With CI=true nothing may skip.
+"""
+
+import os
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import psycopg
+import pytest
+from psycopg.rows import DictRow, dict_row
+
+from lib.local.modelriver import ModelRiver
+from lib.local.postgres import PgBouncer, Postgres, pgbouncer_binary, postgres_binaries
+from lib.local.process import PartMissing
+from lib.local.vercel import Vercel
+
+type Connection = psycopg.Connection[DictRow]
+
+
+def missing(reason: PartMissing) -> None:
+    if os.environ.get("CI") == "true":
+        pytest.fail(f"{reason} (nothing may be missing in CI)")
+    pytest.skip(str(reason))
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    try:
+        postgres_binaries()
+    except PartMissing as reason:
+        missing(reason)
+    with Postgres() as server:
+        server.apply_schema()
+        yield server
+
+
+@pytest.fixture(scope="session")
+def pgbouncer(postgres: Postgres) -> Iterator[PgBouncer]:
+    try:
+        pgbouncer_binary()
+    except PartMissing as reason:
+        missing(reason)
+    with PgBouncer(postgres) as bouncer:
+        yield bouncer
+
+
+@pytest.fixture
+def database(postgres: Postgres) -> str:
+    """The name of a database of the test's own, with the schema in it."""
+    return clone(postgres, "postgres")
+
+
+@pytest.fixture
+def empty_database(postgres: Postgres) -> str:
+    return clone(postgres, "template0")
+
+
+def clone(postgres: Postgres, template: str) -> str:
+    name = f"test_{uuid.uuid4().hex}"
+    with psycopg.connect(postgres.url("template1"), autocommit=True) as connection:
+        connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+    return name
+
+
+@pytest.fixture
+def rows(postgres: Postgres, database: str) -> Iterator[Connection]:
+    """A direct connection to the test's own database."""
+    with connect(postgres.url(database)) as connection:
+        yield connection
+
+
+def connect(url: str) -> Connection:
+    return psycopg.connect(url, autocommit=True, row_factory=dict_row)
+
+
+@dataclass(frozen=True)
+class House:
+    """All parts together: ModelRiver, the function on the real runtime, PgBouncer, Postgres."""
+
+    modelriver: ModelRiver
+    vercel: Vercel
+    connection: Connection
+
+    def rows(self, channel_id: str) -> list[DictRow]:
+        query = "SELECT * FROM ai_content WHERE channel_id = %s"
+        return self.connection.execute(query, [channel_id]).fetchall()
+
+    def count(self) -> int:
+        row = self.connection.execute("SELECT count(*) AS all FROM ai_content").fetchone()
+        assert row
+        count: int = row["all"]
+        return count
+
+
+@pytest.fixture(scope="session")
+def modelriver() -> Iterator[ModelRiver]:
+    with ModelRiver() as stand_in:
+        yield stand_in
+
+
+@pytest.fixture(scope="session")
+def house(postgres: Postgres, pgbouncer: PgBouncer, modelriver: ModelRiver) -> Iterator[House]:
+    name = clone(postgres, "postgres")
+    settings = {**modelriver.settings, "DATABASE_URL": pgbouncer.url(name)}
+    with Vercel(settings) as vercel, connect(postgres.url(name)) as connection:
+        yield House(modelriver, vercel, connection)
+        assert vercel.output == ""

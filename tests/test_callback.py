@@ -1,0 +1,281 @@
+import socket
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+import responses
+from requests.exceptions import ConnectTimeout
+
+from lib.callback import Callbacks, failure, success
+from lib.errors import CallbackRefused, CallbackUnavailable
+from lib.jsontext import Json
+from lib.local.modelriver import ModelRiver, Treatment
+from lib.settings import Origin
+
+ORIGIN = "https://api.modelriver.com"
+URL = f"{ORIGIN}/v1/callback/c-1"
+
+
+@pytest.fixture
+def callbacks() -> Iterator[Callbacks]:
+    kept = Callbacks("mr-key", {Origin.of(ORIGIN), Origin.of("http://127.0.0.1:3001")})
+    yield kept
+    kept.close()
+
+
+@responses.activate
+def test_a_callback_carries_key_and_json(callbacks: Callbacks) -> None:
+    responses.post(URL, status=202)
+    callbacks.send(URL, {"é": 1}, timeout=5)
+    request = responses.calls[0].request
+    assert request.headers["Authorization"] == "Bearer mr-key"
+    assert request.headers["Content-Type"] == "application/json"
+    assert request.body == '{"é":1}'.encode()
+
+
+@responses.activate
+@pytest.mark.parametrize("status", [401, 403, 408, 425, 429, 500, 502, 503, 599])
+def test_what_may_pass_is_unavailable(callbacks: Callbacks, status: int) -> None:
+    responses.post(URL, status=status)
+    with pytest.raises(CallbackUnavailable, match=f"HTTP {status}"):
+        callbacks.send(URL, {}, timeout=5)
+
+
+@responses.activate
+@pytest.mark.parametrize("status", [400, 404, 410, 413, 422])
+def test_what_stays_is_refused(callbacks: Callbacks, status: int) -> None:
+    responses.post(URL, status=status)
+    with pytest.raises(CallbackRefused, match=f"HTTP {status}"):
+        callbacks.send(URL, {}, timeout=5)
+
+
+@responses.activate
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_redirect_is_a_refusal_and_is_not_followed(callbacks: Callbacks, status: int) -> None:
+    responses.post(URL, status=status, headers={"Location": "https://evil.test/"})
+    elsewhere = responses.add(responses.GET, "https://evil.test/")
+    with pytest.raises(CallbackRefused):
+        callbacks.send(URL, {}, timeout=5)
+    assert elsewhere.call_count == 0
+
+
+@responses.activate
+def test_a_fault_of_the_network_is_unavailable(callbacks: Callbacks) -> None:
+    responses.post(URL, body=ConnectTimeout("to 10.0.0.1, with mr-key"))
+    with pytest.raises(CallbackUnavailable) as caught:
+        callbacks.send(URL, {}, timeout=5)
+    assert caught.value.reason == "ConnectTimeout"
+
+
+@responses.activate
+@pytest.mark.parametrize(
+    ("url", "sent_to"),
+    [
+        ("https://api.modelriver.com:443/v1/callback/c-1", URL),
+        ("HTTPS://API.ModelRiver.COM/v1/callback/c-1", URL),
+        ("https://api.modelriver.com:/v1/callback/c-1", URL),
+        ("https://api.modelriver.com/v1/callback/c-1#part", URL),
+        ("https://api.modelriver.com?a=1", f"{ORIGIN}/?a=1"),
+        ("https://api.modelriver.com//evil.test/x", f"{ORIGIN}//evil.test/x"),
+        ("http://127.0.0.1:3001/v1/callback/c-1", "http://127.0.0.1:3001/v1/callback/c-1"),
+    ],
+)
+def test_modelriver_is_called_back(callbacks: Callbacks, url: str, sent_to: str) -> None:
+    responses.post(sent_to)
+    callbacks.send(url, {}, timeout=5)
+    assert responses.calls[0].request.url == sent_to
+
+
+HOSTILE = [
+    "",
+    "garbage",
+    "42",
+    "null",
+    "/v1/callback/c-1",
+    "//api.modelriver.com/v1/callback",
+    "http://api.modelriver.com/v1/callback",
+    "https://evil.test/",
+    "https://api.modelriver.com@evil.test/",
+    "https://api.modelriver.com:443@evil.test/",
+    "https://evil.test@api.modelriver.com/",
+    "https://user:pass@api.modelriver.com/",
+    "https://@api.modelriver.com/",
+    "https://api.modelriver.com\\@evil.test/",
+    "https://api.modelriver.com\\.evil.test/",
+    "https:\\\\api.modelriver.com/",
+    "https:/api.modelriver.com/",
+    "https:api.modelriver.com/",
+    "https://api.modelriver.com./",
+    "https://api.modelriver.com:8443/",
+    "https://api.modelriver.com:0/",
+    "https://api.modelriver.com:99999/",
+    "https://api.modelriver.com:port/",
+    "https://api.modelriver.com.evil.test/",
+    "https://xapi.modelriver.com/",
+    "https://modelriver.com/",
+    "https://[api.modelriver.com]/",
+    "https://[::1",
+    " https://api.modelriver.com/",
+    "https://api.modelriver.com/\n",
+    "https://api.modelriver.com\t/",
+    "https://api.modelriver.com/\r\nX-Injected: 1",
+    "https://api。modelriver。com/",
+    "https://аpi.modelriver.com/",  # noqa: RUF001 - a Cyrillic letter
+    "https://api.modelriver.com\u2100/",
+    "https://api%2emodelriver.com/",
+    "javascript:alert(1)",
+    "file:///etc/passwd",
+]
+
+
+@responses.activate
+@pytest.mark.parametrize("url", HOSTILE)
+def test_the_key_goes_nowhere_else(callbacks: Callbacks, url: str) -> None:
+    with pytest.raises(CallbackRefused, match="not at an origin of ModelRiver's"):
+        callbacks.send(url, {}, timeout=5)
+    assert len(responses.calls) == 0
+
+
+@pytest.fixture
+def real() -> Iterator[tuple[ModelRiver, Callbacks]]:
+    """Over real sockets."""
+    with ModelRiver() as modelriver:
+        kept = Callbacks(modelriver.api_key, {Origin.of(modelriver.origin)})
+        yield modelriver, kept
+        kept.close()
+
+
+SUCCESS = success("r-1", datetime(2026, 1, 5, tzinfo=UTC), "ai_content", {"title": "Inception"})
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Treatment(status=408),
+        Treatment(status=425),
+        Treatment(status=429, headers={"Retry-After": "1"}),
+        Treatment(status=500),
+        Treatment(status=503, headers={"Retry-After": "0"}),
+        Treatment(reset="before"),
+        Treatment(reset="after"),
+    ],
+    ids=str,
+)
+def test_a_passing_fault_is_tried_again(
+    real: tuple[ModelRiver, Callbacks], fault: Treatment
+) -> None:
+    modelriver, callbacks = real
+    modelriver.planned["c"].append(fault)
+    callbacks.send(modelriver.callback_url("c"), SUCCESS, timeout=10)
+    assert modelriver.callbacks_for("c")[-1].answered == 200
+    assert modelriver.callbacks_for("c")[-1].problems == ()
+
+
+def test_after_three_tries_it_is_enough(real: tuple[ModelRiver, Callbacks]) -> None:
+    modelriver, callbacks = real
+    modelriver.treatment = Treatment(status=500)
+    with pytest.raises(CallbackUnavailable, match="HTTP 500"):
+        callbacks.send(modelriver.callback_url("c"), SUCCESS, timeout=10)
+    assert len(modelriver.callbacks_for("c")) == 3
+
+
+def test_a_connection_that_was_closed_quietly_costs_nothing(
+    real: tuple[ModelRiver, Callbacks],
+) -> None:
+    modelriver, callbacks = real
+    modelriver.treatment = Treatment(close_quietly=True)
+    for _ in range(5):
+        callbacks.send(modelriver.callback_url("c"), SUCCESS, timeout=10)
+    assert [each.answered for each in modelriver.callbacks_for("c")] == [200] * 5
+
+
+def test_a_retry_after_of_an_hour_is_not_waited_for(real: tuple[ModelRiver, Callbacks]) -> None:
+    modelriver, callbacks = real
+    modelriver.planned["c"].append(Treatment(status=429, headers={"Retry-After": "3600"}))
+    callbacks.send(modelriver.callback_url("c"), SUCCESS, timeout=10)
+
+
+def test_a_senseless_retry_after_is_no_crash(real: tuple[ModelRiver, Callbacks]) -> None:
+    modelriver, callbacks = real
+    modelriver.treatment = Treatment(status=429, headers={"Retry-After": "soon"})
+    with pytest.raises(CallbackUnavailable):
+        callbacks.send(modelriver.callback_url("c"), SUCCESS, timeout=10)
+
+
+def test_no_answer_within_the_time_given(real: tuple[ModelRiver, Callbacks]) -> None:
+    modelriver, callbacks = real
+    modelriver.treatment = Treatment(delay=3)
+    with pytest.raises(CallbackUnavailable, match="no answer in time"):
+        callbacks.send(modelriver.callback_url("c"), SUCCESS, timeout=0.2)
+
+
+def test_no_time_left(real: tuple[ModelRiver, Callbacks]) -> None:
+    modelriver, callbacks = real
+    with pytest.raises(CallbackUnavailable, match="no answer in time"):
+        callbacks.send(modelriver.callback_url("c"), SUCCESS, timeout=-1)
+
+
+def test_an_answer_that_dribbles_is_not_waited_for() -> None:
+    """Byte after byte, each in time for the socket: only a bound on the whole ends this."""
+    give_up = threading.Event()
+
+    def dribble(listener: socket.socket) -> None:
+        connection, _ = listener.accept()
+        with connection:
+            while not give_up.wait(0.05):
+                connection.sendall(b"H")
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=dribble, args=(listener,), daemon=True).start()
+        origin = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        callbacks = Callbacks("mr-key", {Origin.of(origin)})
+        with pytest.raises(CallbackUnavailable, match="no answer in time"):
+            callbacks.send(f"{origin}/v1/callback/c", {}, timeout=0.5)
+        give_up.set()
+        callbacks.close()
+
+
+def test_a_netrc_entry_does_not_replace_the_key(
+    real: tuple[ModelRiver, Callbacks],
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    netrc = tmp_path_factory.mktemp("home") / ".netrc"
+    netrc.write_text("machine 127.0.0.1 login someone password else\n")
+    netrc.chmod(0o600)
+    monkeypatch.setenv("NETRC", str(netrc))
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    modelriver, callbacks = real
+    callbacks.send(modelriver.callback_url("c"), SUCCESS, timeout=10)
+    assert modelriver.callbacks_for("c")[0].problems == ()
+
+
+def test_the_connection_is_kept(real: tuple[ModelRiver, Callbacks]) -> None:
+    modelriver, callbacks = real
+    for _ in range(20):
+        callbacks.send(modelriver.callback_url("c"), SUCCESS, timeout=10)
+    assert modelriver.connections == 1
+
+
+@pytest.mark.parametrize(
+    ("ai_data", "data"),
+    [
+        ({"title": "t", "id": "theirs"}, {"title": "t"}),
+        ("text", {"content": "text"}),
+        ([1], {"content": [1]}),
+        (0, {"content": 0}),
+        (None, {}),
+    ],
+)
+def test_success(ai_data: Json, data: dict[str, Json]) -> None:
+    saved_at = datetime(2026, 1, 5, 14, 34, 57, 123456, timezone(timedelta(hours=2)))
+    assert success("r-1", saved_at, "ai_content", ai_data) == {
+        "data": {**data, "id": "r-1", "saved_at": "2026-01-05T12:34:57.123Z"},
+        "task_id": "neon_r-1",
+        "metadata": {"database": "neon", "table": "ai_content", "record_id": "r-1"},
+    }
+
+
+def test_failure() -> None:
+    assert failure("why") == {"error": "processing_failed", "message": "why"}

@@ -1,0 +1,422 @@
+"""The table of answers, row by row: the status, and beside it the rows and the callbacks.
+
+Everything is real but ModelRiver: the Vercel runtime, PgBouncer, Postgres, the sockets.
+"""
+
+import json
+import time
+import uuid
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from lib.jsontext import Json
+from lib.local.modelriver import ModelRiver, Reply, Treatment
+from lib.local.postgres import PgBouncer, Postgres
+from lib.local.process import free_port
+from lib.local.vercel import Vercel
+from tests.conftest import House
+from tests.test_callback import HOSTILE
+from tests.test_jsontext import json_values
+
+RECEIVED = {"received": True}
+MOVIE: Json = {"title": "Inception", "description": "Dreams.", "year": 2010}
+
+
+def channel() -> str:
+    return str(uuid.uuid4())
+
+
+def deliver(house: House, payload: Json | bytes) -> Reply:
+    return house.modelriver.deliver(house.vercel.url, house.modelriver.sign(payload))
+
+
+def settled(condition: Callable[[], bool]) -> bool:
+    """Whether it holds soon; the note and the log line come after the answer."""
+    give_up_at = time.monotonic() + 5
+    while not condition() and time.monotonic() < give_up_at:
+        time.sleep(0.01)
+    return condition()
+
+
+@pytest.mark.parametrize("scheme", ["documented", "timestamped", "timestamped whole body"])
+@pytest.mark.parametrize("envelope", ["documented", "nested"])
+def test_stored_and_called_back(house: House, scheme: str, envelope: str) -> None:
+    c, river = channel(), house.modelriver
+    payload = river.event(MOVIE, channel_id=c)
+    if envelope == "nested":
+        payload = river.nested(payload)
+    reply = river.deliver(house.vercel.url, river.sign(payload, scheme))  # type: ignore[arg-type]
+    assert (reply.status, reply.json) == (200, RECEIVED)
+    (callback,) = river.callbacks_for(c)
+    assert callback.problems == ()
+    assert settled(lambda: house.rows(c)[0]["called_back_at"] is not None)
+    (row,) = house.rows(c)
+    assert row["ai_data"] == MOVIE
+    assert row["event_name"] == "new_movie_suggestion"
+    saved_at = row["created_at"].isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    assert callback.content == {
+        "data": {**MOVIE, "id": str(row["id"]), "saved_at": saved_at},  # type: ignore[dict-item]
+        "task_id": f"neon_{row['id']}",
+        "metadata": {"database": "neon", "table": "ai_content", "record_id": str(row["id"])},
+    }
+
+
+def test_delivered_again(house: House) -> None:
+    c = channel()
+    delivery = house.modelriver.sign(house.modelriver.event(MOVIE, channel_id=c))
+    for _ in range(3):
+        reply = house.modelriver.deliver(house.vercel.url, delivery)
+        assert (reply.status, reply.json) == (200, RECEIVED)
+    assert len(house.rows(c)) == 1
+    assert len(house.modelriver.callbacks_for(c)) == 1
+
+
+def test_delivered_twenty_times_at_once(house: House) -> None:
+    c = channel()
+    delivery = house.modelriver.sign(house.modelriver.event(MOVIE, channel_id=c))
+    with ThreadPoolExecutor(20) as threads:
+        replies = list(
+            threads.map(lambda _: house.modelriver.deliver(house.vercel.url, delivery), range(20))
+        )
+    assert [reply.status for reply in replies] == [200] * 20
+    (row,) = house.rows(c)
+    callbacks = house.modelriver.callbacks_for(c)
+    assert {each.content["task_id"] for each in callbacks} == {f"neon_{row['id']}"}
+
+
+@pytest.mark.parametrize("change", [{"type": "task.completed"}, {"callback_url": None}])
+def test_nothing_to_store(house: House, change: dict[str, Json]) -> None:
+    c = channel()
+    reply = deliver(house, house.modelriver.event(MOVIE, channel_id=c, **change))
+    assert (reply.status, reply.json) == (200, RECEIVED)
+    assert house.rows(c) == []
+    assert house.modelriver.callbacks_for(c) == []
+
+
+@pytest.mark.parametrize(
+    "signature",
+    ["", "0" * 63, "0" * 64, "ü" * 32, "nonsense", None, "upper"],
+)
+def test_a_wrong_signature(house: House, signature: str | None) -> None:
+    c = channel()
+    delivery = house.modelriver.sign(house.modelriver.event(MOVIE, channel_id=c))
+    headers = dict(delivery.headers)
+    right = headers.pop("mr-signature")
+    if signature is not None:
+        headers["mr-signature"] = right.upper() if signature == "upper" else signature
+    reply = house.modelriver.deliver(house.vercel.url, replace(delivery, headers=headers))
+    assert (reply.status, reply.json) == (401, {"error": "Invalid signature"})
+    assert house.rows(c) == []
+    assert house.modelriver.callbacks_for(c) == []
+
+
+@pytest.mark.parametrize("age", [301, -310])
+def test_a_stale_signature(house: House, age: float) -> None:
+    c, river = channel(), house.modelriver
+    payload = river.nested(river.event(MOVIE, channel_id=c))
+    delivery = river.sign(payload, "timestamped", at=time.time() - age)
+    assert river.deliver(house.vercel.url, delivery).status == 401
+    assert house.rows(c) == []
+
+
+INVALID = {
+    "empty": b"",
+    "not JSON": b"{nonsense",
+    "a list": b"[]",
+    "null": b"null",
+    "a byte-order mark": b"\xef\xbb\xbf{}",
+    "bad UTF-8": b'{"type": "\xff"}',
+    "NaN": b'{"type": NaN}',
+    "nested 100,000 deep": b'{"type":' * 100_000 + b"1" + b"}" * 100_000,
+    "an integer of 10,000 digits": b'{"type":' + b"1" * 10_000 + b"}",
+}
+
+
+@pytest.mark.parametrize("body", INVALID.values(), ids=INVALID)
+def test_a_body_that_is_no_json_object(house: House, body: bytes) -> None:
+    before = house.count(), len(house.modelriver.callbacks)
+    reply = deliver(house, body)
+    assert (reply.status, reply.json) == (400, {"error": "Invalid body"})
+    assert (house.count(), len(house.modelriver.callbacks)) == before
+
+
+def test_a_member_given_twice(house: House) -> None:
+    """The last one counts, as everywhere; with a signature over `data` alone none does."""
+    c, river = channel(), house.modelriver
+    text = json.dumps(river.event(MOVIE, channel_id=c))
+    body = text.replace('{"type"', '{"event": "first", "type"', 1).encode()
+    assert deliver(house, body).status == 200
+    assert house.rows(c)[0]["event_name"] == "new_movie_suggestion"
+
+    c = channel()
+    payload = river.nested(river.event(MOVIE, channel_id=c))
+    delivery = river.sign(payload, "timestamped")
+    forged = delivery.body[:-1] + b',"data":{"type":"task.ai_generated","ai_response":"forged"}}'
+    assert river.deliver(house.vercel.url, replace(delivery, body=forged)).status == 401
+    assert house.rows(c) == []
+
+
+@pytest.mark.parametrize("customer_data", [None, ["a", "b"], "text", 7])
+def test_customer_data_of_any_shape(house: House, customer_data: Json) -> None:
+    c = channel()
+    payload = house.modelriver.event(MOVIE, channel_id=c, customer_data=customer_data)
+    assert deliver(house, payload).status == 200
+    (row,) = house.rows(c)
+    assert row["category"] == "general"
+    assert row["metadata"].get("customer_data") == customer_data
+
+
+@pytest.mark.parametrize("value", ["text", ["a", 1], 42, None, True, {"a": {"b": [None]}}])
+def test_ai_results_of_any_shape(house: House, value: Json) -> None:
+    c = channel()
+    assert deliver(house, house.modelriver.event(value, channel_id=c)).status == 200
+    (row,) = house.rows(c)
+    assert row["ai_data"] == value
+    data = house.modelriver.callbacks_for(c)[0].content["data"]
+    assert isinstance(data, dict)
+    assert value is None or value in (data.get("content"), {"a": data.get("a")})
+
+
+def test_hostile_text_is_stored(house: House) -> None:
+    c = channel()
+    text = json.dumps(house.modelriver.event({"title": "TITLE", "k\0": "\0"}, channel_id=c))
+    body = text.replace(
+        "TITLE", "cut \\ud83d <script>'; DROP TABLE ai_content; -- %s 盗梦"
+    ).encode()
+    assert deliver(house, body).status == 200
+    (row,) = house.rows(c)
+    assert row["title"] == "cut \ufffd <script>'; DROP TABLE ai_content; -- %s 盗梦"
+    assert row["ai_data"]["k\ufffd"] == "\ufffd"
+    assert house.modelriver.callbacks_for(c)[0].problems == ()
+
+
+def test_channel_id_a_number(house: House) -> None:
+    number = uuid.uuid4().int
+    payload = house.modelriver.event(MOVIE, channel_id=number)
+    assert deliver(house, payload).status == 200
+    assert deliver(house, payload).status == 200
+    assert len(house.rows(str(number))) == 1
+
+
+@pytest.mark.parametrize("sent", ["", None])
+def test_channel_id_from_the_header(house: House, sent: Json) -> None:
+    c, river = channel(), house.modelriver
+    url = river.callback_url(c)
+    delivery = river.sign(river.event(MOVIE, channel_id=sent, callback_url=url))
+    delivery = replace(delivery, headers={**delivery.headers, "mr-channel-id": c})
+    assert river.deliver(house.vercel.url, delivery).status == 200
+    assert len(house.rows(c)) == 1
+
+
+def test_channel_id_nowhere(house: House) -> None:
+    c, river, before = channel(), house.modelriver, house.count()
+    payload = river.event(MOVIE, channel_id=None, callback_url=river.callback_url(c))
+    delivery = river.sign(payload)
+    headers = {n: v for n, v in delivery.headers.items() if n != "mr-channel-id"}
+    for _ in range(2):
+        assert river.deliver(house.vercel.url, replace(delivery, headers=headers)).status == 200
+    assert house.count() == before + 1
+    assert len(river.callbacks_for(c)) == 1
+
+
+def test_callback_url_from_the_header(house: House) -> None:
+    c, river = channel(), house.modelriver
+    delivery = river.sign(river.event(MOVIE, channel_id=c, callback_url=None))
+    headers = {**delivery.headers, "X-ModelRiver-Callback-Url": river.callback_url(c)}
+    assert river.deliver(house.vercel.url, replace(delivery, headers=headers)).status == 200
+    assert len(house.rows(c)) == len(river.callbacks_for(c)) == 1
+
+
+@pytest.mark.parametrize("url", [7, {"a": 1}, *(url for url in HOSTILE if url)])
+def test_callback_url_elsewhere(house: House, url: Json) -> None:
+    c, before = channel(), len(house.modelriver.callbacks)
+    payload = house.modelriver.event(MOVIE, channel_id=c, callback_url=url)
+    for _ in range(2):
+        reply = deliver(house, payload)
+        assert (reply.status, reply.json) == (200, RECEIVED)
+    assert settled(lambda: house.rows(c)[0]["callback_error"] is not None)
+    (row,) = house.rows(c)
+    assert row["callback_error"].startswith("callback_refused: callback_url is not at")
+    assert row["called_back_at"] is None
+    assert len(house.modelriver.callbacks) == before
+
+
+def test_a_record_that_postgres_refuses(house: House) -> None:
+    """An index entry has a limit; this channel is longer, however Postgres packs it."""
+    c = "".join(map(chr, range(0x4E00, 0x4E00 + 6000)))
+    url = house.modelriver.callback_url("refused")
+    reply = deliver(house, house.modelriver.event(MOVIE, channel_id=c, callback_url=url))
+    assert (reply.status, reply.json) == (200, RECEIVED)
+    assert house.rows(c) == []
+    (callback,) = house.modelriver.callbacks_for("refused")
+    assert callback.problems == ()
+    assert callback.content["error"] == "processing_failed"
+
+
+@pytest.mark.parametrize("status", [408, 425, 429, 500, 503, 401, 403])
+def test_a_callback_that_may_succeed_later(house: House, status: int) -> None:
+    c, river = channel(), house.modelriver
+    delivery = river.sign(river.event(MOVIE, channel_id=c))
+    tries = 1 if status in {401, 403} else 3
+    river.planned[c].extend([Treatment(status=status)] * tries)
+    reply = river.deliver(house.vercel.url, delivery)
+    assert (reply.status, reply.json) == (503, {"error": "Callback not taken yet"})
+    assert int(reply.headers["Retry-After"]) > 0
+    assert settled(lambda: house.rows(c)[0]["callback_error"] is not None)
+    (row,) = house.rows(c)
+    assert row["callback_error"] == f"callback_unavailable: HTTP {status}"
+    assert river.deliver(house.vercel.url, delivery).status == 200
+    assert settled(lambda: house.rows(c)[0]["called_back_at"] is not None)
+    (row,) = house.rows(c)
+    assert row["callback_error"] is None
+    callbacks = river.callbacks_for(c)
+    assert [each.answered for each in callbacks] == [status] * tries + [200]
+    assert {each.content["task_id"] for each in callbacks} == {f"neon_{row['id']}"}
+
+
+@pytest.mark.parametrize(
+    "treatment",
+    [
+        Treatment(status=404),
+        Treatment(status=422),
+        Treatment(status=302, headers={"Location": "http://127.0.0.1:1/"}),
+        Treatment(status=308, headers={"Location": "https://evil.test/"}),
+    ],
+    ids=lambda treatment: str(treatment.status),
+)
+def test_a_callback_that_is_refused_for_good(house: House, treatment: Treatment) -> None:
+    c, river = channel(), house.modelriver
+    delivery = river.sign(river.event(MOVIE, channel_id=c))
+    river.planned[c].append(treatment)
+    reply = river.deliver(house.vercel.url, delivery)
+    assert (reply.status, reply.json) == (200, RECEIVED)
+    assert settled(lambda: house.rows(c)[0]["callback_error"] is not None)
+    (row,) = house.rows(c)
+    assert row["callback_error"] == f"callback_refused: HTTP {treatment.status}"
+    assert river.deliver(house.vercel.url, delivery).status == 200
+    assert len(river.callbacks_for(c)) == 1
+
+
+def test_without_the_schema(
+    modelriver: ModelRiver, postgres: Postgres, empty_database: str
+) -> None:
+    c = channel()
+    with Vercel({**modelriver.settings, "DATABASE_URL": postgres.url(empty_database)}) as vercel:
+        delivery = modelriver.sign(modelriver.event(MOVIE, channel_id=c))
+        reply = modelriver.deliver(vercel.url, delivery)
+        assert (reply.status, reply.json) == (503, {"error": "Database unavailable"})
+        assert int(reply.headers["Retry-After"]) > 0
+        assert modelriver.callbacks_for(c) == []
+
+        late = modelriver.sign(
+            modelriver.event(MOVIE, channel_id=c, timestamp=int(time.time()) - 160)
+        )
+        assert modelriver.deliver(vercel.url, late).status == 503
+        assert settled(lambda: '"reason":"42P01"' in "".join(vercel.log))
+    (told,) = modelriver.callbacks_for(c)
+    assert told.content["error"] == "processing_failed"
+
+
+def test_an_unreachable_database(modelriver: ModelRiver) -> None:
+    url = f"postgresql://user:dbsecret@127.0.0.1:{free_port()}/db"
+    with Vercel({**modelriver.settings, "DATABASE_URL": url}) as vercel:
+        reply = modelriver.deliver(vercel.url, modelriver.sign(modelriver.event(MOVIE)))
+        assert reply.status == 503
+        assert settled(lambda: "connection refused" in "".join(vercel.log))
+        assert "dbsecret" not in "".join(vercel.log)
+
+
+NAMES = ("MODELRIVER_WEBHOOK_SECRET", "MODELRIVER_API_KEY", "DATABASE_URL")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *((name, "") for name in NAMES),
+        ("DATABASE_URL", "mysql://user:dbsecret@host/db"),
+        ("DATABASE_URL", "postgresql://user:dbsecret@host/db?nonsense=1"),
+        ("MODELRIVER_CALLBACK_ORIGINS", "dbsecret"),
+    ],
+)
+def test_a_misconfigured_deployment(modelriver: ModelRiver, name: str, value: str) -> None:
+    good = {**modelriver.settings, "DATABASE_URL": "postgresql://user@127.0.0.1:1/db"}
+    with Vercel({**good, name: value}) as vercel:
+        reply = modelriver.deliver(vercel.url, modelriver.sign(modelriver.event(MOVIE)))
+        assert (reply.status, reply.json) == (500, {"error": "Server misconfigured"})
+        assert settled(lambda: len(vercel.log) >= 2)
+        for line in vercel.log:
+            entry = json.loads(line)
+            assert (entry["outcome"], entry["reason"]) == ("misconfigured", name)
+        assert "dbsecret" not in "".join(vercel.log)
+
+
+def test_both_secrets_of_a_rotation(
+    modelriver: ModelRiver, pgbouncer: PgBouncer, database: str
+) -> None:
+    settings = {**modelriver.settings, "DATABASE_URL": pgbouncer.url(database)}
+    settings["MODELRIVER_WEBHOOK_SECRET"] = f"newer {modelriver.secret}"
+    with Vercel(settings) as vercel, ModelRiver(secret="newer") as newer:
+        for signer in (modelriver, newer):
+            payload = modelriver.event(MOVIE)
+            assert modelriver.deliver(vercel.url, signer.sign(payload)).status == 200
+
+
+@settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(body=st.binary(), cut=st.integers(0, 400), flip=st.integers(0, 3000))
+def test_no_mangled_body_is_without_a_defined_answer(
+    house: House, body: bytes, cut: int, flip: int
+) -> None:
+    """Signed all the same, so that it reaches the parser."""
+    whole = json.dumps(house.modelriver.event({"title": "mangled"}, channel_id=channel())).encode()
+    mangled = bytearray(whole)
+    mangled[flip % len(whole)] ^= 1 << (flip % 8)
+    for text in (body, whole[:cut], bytes(mangled), whole[:cut] + body + whole[cut:]):
+        reply = deliver(house, text)
+        assert reply.status in {200, 400}
+        assert reply.json in (RECEIVED, {"error": "Invalid body"})
+
+
+@settings(
+    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    ai_result=json_values,
+    members=st.dictionaries(
+        st.sampled_from(["event", "meta", "customer_data", "timestamp"]), json_values
+    ),
+)
+def test_no_odd_event_is_lost(house: House, ai_result: Json, members: dict[str, Json]) -> None:
+    c = channel()
+    payload = house.modelriver.event(ai_result, channel_id=c, **members)
+    assert deliver(house, json.dumps(payload).encode()).status == 200
+    assert len(house.rows(c)) == 1
+    assert house.modelriver.callbacks_for(c)[-1].problems == ()
+
+
+def test_no_log_line_and_no_answer_tells_a_secret(house: House) -> None:
+    c = channel()
+    content: Json = {"title": "SENTINEL-CONTENT", "body": "SENTINEL-CONTENT"}
+    house.modelriver.planned[c].append(Treatment(status=404))
+    deliver(house, house.modelriver.event(content, channel_id=c))
+    assert settled(lambda: c in "".join(house.vercel.log))
+    lines = "".join(house.vercel.log)
+    for secret in ("SENTINEL", house.modelriver.secret, house.modelriver.api_key, "postgresql://"):
+        assert secret not in lines
+    for line in house.vercel.log:
+        assert set(json.loads(line)) <= {
+            "outcome",
+            "reason",
+            "channel",
+            "event",
+            "age",
+            "ms",
+            "note",
+            "told",
+        }
