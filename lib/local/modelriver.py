@@ -202,36 +202,27 @@ class ModelRiver:
     def take(self, path: str, headers: Mapping[str, str], body: bytes) -> Treatment:
         """Check a callback, file it, and say how to answer it."""
         channel_id = path.removeprefix(CALLBACK_PATH)
-        with contextlib.suppress(IndexError):
-            treatment = self.planned[channel_id].popleft()
-            return self._file(channel_id, headers, body, treatment)
-        return self._file(channel_id, headers, body, self.treatment)
-
-    def _file(
-        self, channel_id: str, headers: Mapping[str, str], body: bytes, treatment: Treatment
-    ) -> Treatment:
+        planned = self.planned[channel_id]
+        treatment = planned.popleft() if planned else self.treatment
+        problems = []
+        if headers.get("authorization") != f"Bearer {self.api_key}":
+            problems.append("wrong bearer token")
+            treatment = Treatment(status=401)
+        if headers.get("content-type") != "application/json":
+            problems.append("wrong content type")
         try:
             content = json.loads(body)
         except ValueError:
             content = None
-        problems = [] if isinstance(content, dict) else ["not a JSON object"]
-        if headers.get("authorization") != f"Bearer {self.api_key}":
-            problems.append("wrong bearer token")
-        if headers.get("content-type") != "application/json":
-            problems.append("wrong content type")
         if isinstance(content, dict):
             problems += _shape_problems(content)
+        else:
+            problems.append("not a JSON object")
+            content = {}
         if treatment.reset != "before":
-            status = 0 if treatment.reset else treatment.status
+            answered = 0 if treatment.reset else treatment.status
             self.callbacks.append(
-                Callback(
-                    channel_id,
-                    headers,
-                    content if isinstance(content, dict) else {},
-                    tuple(problems),
-                    status,
-                    time.time(),
-                )
+                Callback(channel_id, headers, content, tuple(problems), answered, time.time())
             )
         return treatment
 

@@ -1,0 +1,47 @@
+"""`python -m lib.local …`: the commands that `make` shows."""
+
+import argparse
+import os
+import sys
+
+import psycopg
+
+from lib.local import demo
+from lib.local.postgres import SCHEMA
+from lib.local.process import PartMissing
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m lib.local", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("demo", help="deliver three AI results, and show all that happens")
+    commands.add_parser("schema", help="apply sql/schema.sql over the direct connection")
+    arguments = parser.parse_args()
+    try:
+        if arguments.command == "demo":
+            demo.run()
+        else:
+            apply_schema()
+    except (demo.Broken, PartMissing, RuntimeError) as problem:
+        print(f"{parser.prog} {arguments.command}: {problem}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def apply_schema() -> None:
+    url = os.environ.get("DATABASE_URL_UNPOOLED") or os.environ.get("DATABASE_URL")
+    if not url:
+        raise RuntimeError("set DATABASE_URL_UNPOOLED, Neon's direct connection string")
+    try:
+        with psycopg.connect(url, autocommit=True, connect_timeout=15) as connection:
+            connection.execute(SCHEMA.read_bytes())
+    except psycopg.Error as error:
+        hint = f" {error.diag.message_hint}" if error.diag.message_hint else ""
+        raise RuntimeError(f"{error.diag.message_primary or error}{hint}") from None
+    print("ai_content is as sql/schema.sql says.")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
