@@ -23,6 +23,12 @@ check: $(READY)  ## Lint, check the formatting, check the types
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
+chaos: $(READY)  ## Break everything while AI results are delivered, and count (ARGS="--seed 1 --seconds 60")
+	@$(BIN)/python -m lib.local chaos $(ARGS)
+
+fuzz: $(READY)  ## Feed the function mangled deliveries, guided by coverage (ARGS="--seconds 600")
+	@$(BIN)/python -m lib.local fuzz $(ARGS)
+
 schema: $(READY)  ## Apply sql/schema.sql to DATABASE_URL_UNPOOLED, or DATABASE_URL
 	@$(BIN)/python -m lib.local schema
 
@@ -38,4 +44,4 @@ $(READY): requirements.txt requirements-dev.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $@
 
-.PHONY: help demo test check schema clean
+.PHONY: help demo test check chaos fuzz schema clean

@@ -11,7 +11,7 @@ import os
 import re
 import socket
 import time
-from http.server import BaseHTTPRequestHandler
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from lib.errors import BodyTimeout, BodyTooLarge, InvalidBody, LengthRequired, Misconfigured
 from lib.jsontext import Json, dump
@@ -25,6 +25,10 @@ MAX_LINE = 8192
 """Bytes of a line between chunks."""
 LINGER = 2.0
 """Seconds for a client to finish sending what is not wanted any more."""
+
+# The runtime makes its server after it has imported us. Of a burst, a backlog of five (the default)
+# lets the rest wait a second, or resets them.
+ThreadingHTTPServer.request_queue_size = 1024
 
 WEBHOOK = Webhook(os.environ)
 

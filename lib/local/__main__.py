@@ -6,7 +6,7 @@ import sys
 
 import psycopg
 
-from lib.local import demo
+from lib.local import chaos, demo
 from lib.local.postgres import SCHEMA
 from lib.local.process import PartMissing
 
@@ -16,10 +16,16 @@ def main() -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("demo", help="deliver three AI results, and show all that happens")
     commands.add_parser("schema", help="apply sql/schema.sql over the direct connection")
+    broken = commands.add_parser("chaos", help="break everything while AI results are delivered")
+    broken.add_argument("--seed", type=int, help="repeat the run that printed this seed")
+    broken.add_argument("--seconds", type=float, default=120)
+    broken.add_argument("--rate", type=float, default=40, help="AI results a second")
     arguments = parser.parse_args()
     try:
         if arguments.command == "demo":
             demo.run()
+        elif arguments.command == "chaos":
+            return chaos.run(arguments.seed, arguments.seconds, arguments.rate)
         else:
             apply_schema()
     except (demo.Broken, PartMissing, RuntimeError) as problem:

@@ -14,7 +14,7 @@ import threading
 import time
 import uuid
 from collections import defaultdict, deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from http.client import HTTPConnection, HTTPException
@@ -94,6 +94,8 @@ class ModelRiver:
         """Of callbacks for which nothing is planned."""
         self.planned: defaultdict[str, deque[Treatment]] = defaultdict(deque)
         """Treatments of a channel's next callbacks."""
+        self.on_callback: Callable[[str], None] = lambda _: None
+        """Called with the channel of each callback that is taken, before it is answered."""
         self._server = _CallbackServer(("127.0.0.1", 0), _CallbackHandler)
         self._server.modelriver = self
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
@@ -266,9 +268,15 @@ class _CallbackHandler(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
 
     def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        length = int(self.headers.get("Content-Length", 0))
+        body = self.rfile.read(length)
+        if len(body) < length:  # whoever sent it died
+            self.close_connection = True
+            return
         headers = {name.lower(): value for name, value in self.headers.items()}
         treatment = self.server.modelriver.take(self.path, headers, body)
+        if treatment.reset != "before":
+            self.server.modelriver.on_callback(self.path.removeprefix(CALLBACK_PATH))
         if treatment.delay:
             time.sleep(treatment.delay)
         if treatment.reset:

@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -32,15 +32,24 @@ PATH = "/api/modelriver"
 class Vercel:
     """One instance of the function. Stops with the `with` block, and with this process."""
 
-    def __init__(self, settings: Mapping[str, str], root: Path = ROOT) -> None:
-        """`settings` are the environment variables that the function gets; ours stay ours."""
+    def __init__(
+        self, settings: Mapping[str, str], root: Path = ROOT, prefix: Sequence[str] = ()
+    ) -> None:
+        """`settings` are the environment variables that the function gets; ours stay ours.
+
+        `prefix` is a command that runs the function's.
+        """
         if importlib.util.find_spec("vercel_runtime") is None:
             raise PartMissing("No Vercel runtime: pip install -r requirements-dev.txt")
         self._settings = settings
         self._root = root
+        self._prefix = prefix
         self._folder = Path()
         self._process: subprocess.Popen[bytes] | None = None
         self.port = 0
+        """0 while it is down."""
+        self.deaths = 0
+        """How often it was killed."""
         self.messages: list[dict[str, object]] = []
         """Everything that the runtime told the platform."""
 
@@ -93,7 +102,7 @@ class Vercel:
             listener.bind(str(path))
             listener.listen(1)
             child = self._process = process.start(
-                [sys.executable, "-c", "import vercel_runtime.vc_init"],
+                [*self._prefix, sys.executable, "-c", "import vercel_runtime.vc_init"],
                 log=log,
                 environment={
                     "PATH": os.environ.get("PATH", ""),
@@ -124,6 +133,8 @@ class Vercel:
 
     def kill(self) -> None:
         """End it at once, whatever it is doing."""
+        self.port = 0
+        self.deaths += 1
         if self._process:
             self._process.kill()
             self._process.wait()
