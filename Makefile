@@ -29,6 +29,9 @@ chaos: $(READY)  ## Break everything while AI results are delivered, and count (
 fuzz: $(READY)  ## Feed the function mangled deliveries, guided by coverage (ARGS="--seconds 600")
 	@$(BIN)/python -m lib.local fuzz $(ARGS)
 
+soak: $(READY)  ## Deliver 50,000 AI results to one instance, and watch its memory
+	@$(BIN)/python -m lib.local soak $(ARGS)
+
 schema: $(READY)  ## Apply sql/schema.sql to DATABASE_URL_UNPOOLED, or DATABASE_URL
 	@$(BIN)/python -m lib.local schema
 
@@ -44,4 +47,4 @@ $(READY): requirements.txt requirements-dev.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $@
 
-.PHONY: help demo test check chaos fuzz schema clean
+.PHONY: help demo test check chaos fuzz soak schema clean

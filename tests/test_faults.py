@@ -14,6 +14,7 @@ import psycopg
 import pytest
 
 from lib.jsontext import Json
+from lib.local import load
 from lib.local.chaos import Chaos
 from lib.local.modelriver import ModelRiver, Reply, Treatment
 from lib.local.postgres import PgBouncer, Postgres
@@ -52,12 +53,7 @@ class Ruin:
 
     def holdings(self) -> tuple[int, int]:
         """How many threads and sockets the function's process has."""
-        process = Path(f"/proc/{self.vercel.pid}")
-        sockets = 0
-        for descriptor in (process / "fd").iterdir():
-            with contextlib.suppress(FileNotFoundError):  # closed meanwhile
-                sockets += "socket" in str(descriptor.readlink())
-        return len(list((process / "task").iterdir())), sockets
+        return load.threads(self.vercel.pid), load.sockets(self.vercel.pid)
 
 
 def new_channel() -> str:

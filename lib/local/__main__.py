@@ -6,7 +6,7 @@ import sys
 
 import psycopg
 
-from lib.local import chaos, demo, fuzz
+from lib.local import chaos, demo, fuzz, soak
 from lib.local.postgres import SCHEMA
 from lib.local.process import PartMissing
 
@@ -20,6 +20,8 @@ def main() -> int:
     broken.add_argument("--seed", type=int, help="repeat the run that printed this seed")
     broken.add_argument("--seconds", type=float, default=120)
     broken.add_argument("--rate", type=float, default=40, help="AI results a second")
+    driven = commands.add_parser("soak", help="drive one instance for long, then with bursts")
+    driven.add_argument("--deliveries", type=int, default=50_000)
     mangled = commands.add_parser("fuzz", help="feed the function mangled deliveries")
     mangled.add_argument("--target", choices=fuzz.TARGETS, help="default: each for half the time")
     mangled.add_argument("--seconds", type=int, default=60)
@@ -27,6 +29,8 @@ def main() -> int:
     try:
         if arguments.command == "demo":
             demo.run()
+        elif arguments.command == "soak":
+            return soak.run(arguments.deliveries)
         elif arguments.command == "fuzz":
             return fuzz.run(arguments.target, arguments.seconds)
         elif arguments.command == "chaos":

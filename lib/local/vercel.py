@@ -26,6 +26,7 @@ from lib.local.process import PartMissing
 
 ROOT = Path(__file__).parents[2]
 ENTRYPOINT = "api/modelriver.py"
+"""The function's file, below the project's root."""
 PATH = "/api/modelriver"
 
 
@@ -33,7 +34,11 @@ class Vercel:
     """One instance of the function. Stops with the `with` block, and with this process."""
 
     def __init__(
-        self, settings: Mapping[str, str], root: Path = ROOT, prefix: Sequence[str] = ()
+        self,
+        settings: Mapping[str, str],
+        root: Path = ROOT,
+        prefix: Sequence[str] = (),
+        entrypoint: str = ENTRYPOINT,
     ) -> None:
         """`settings` are the environment variables that the function gets; ours stay ours.
 
@@ -44,6 +49,7 @@ class Vercel:
         self._settings = settings
         self._root = root
         self._prefix = prefix
+        self._entrypoint = entrypoint
         self._folder = Path()
         self._process: subprocess.Popen[bytes] | None = None
         self.port = 0
@@ -94,6 +100,7 @@ class Vercel:
 
     def start(self) -> None:
         """Start the process and wait until it listens. Raises RuntimeError where it does not."""
+        module = self._entrypoint.removesuffix(".py")
         path = self._folder / "ipc.sock"
         path.unlink(missing_ok=True)
         log = self._folder / "output.log"
@@ -108,9 +115,9 @@ class Vercel:
                     "PATH": os.environ.get("PATH", ""),
                     **{name: os.environ[name] for name in _PASSED_ON if name in os.environ},
                     "VERCEL_IPC_PATH": str(path),
-                    "__VC_HANDLER_ENTRYPOINT": ENTRYPOINT,
-                    "__VC_HANDLER_ENTRYPOINT_ABS": str(self._root / ENTRYPOINT),
-                    "__VC_HANDLER_MODULE_NAME": "api.modelriver",
+                    "__VC_HANDLER_ENTRYPOINT": self._entrypoint,
+                    "__VC_HANDLER_ENTRYPOINT_ABS": str(self._root / self._entrypoint),
+                    "__VC_HANDLER_MODULE_NAME": module.replace("/", "."),
                     "__VC_HANDLER_VARIABLE_NAME": "handler",
                     "PYTHONPATH": str(self._root),
                     "VERCEL": "1",

@@ -1,0 +1,61 @@
+"""One instance, driven hard for long: does its memory stay flat, and what is its limit?"""
+
+import uuid
+from contextlib import ExitStack
+
+from lib.local import load
+from lib.local.modelriver import Delivery, ModelRiver
+from lib.local.postgres import PgBouncer, Postgres
+from lib.local.vercel import PATH, Vercel
+
+BURSTS = (1, 4, 16, 64, 128, 256, 512)
+
+
+def run(deliveries: int) -> int:
+    """Print memory, threads and sockets along the way, then what bursts of growing size get.
+
+    Returns 1 where a delivery was not answered 200 in the soak, or nothing was answered in a burst.
+    """
+    with ExitStack() as parts:
+        postgres = parts.enter_context(Postgres())
+        postgres.apply_schema()
+        pgbouncer = parts.enter_context(PgBouncer(postgres, server_connections=4))
+        modelriver = parts.enter_context(ModelRiver())
+        settings = {**modelriver.settings, "DATABASE_URL": pgbouncer.url()}
+        vercel = parts.enter_context(Vercel(settings))
+        broken = 0
+
+        def sign(_: int) -> Delivery:
+            return modelriver.sign(
+                modelriver.event({"title": "t", "text": "x" * 500}, channel_id=str(uuid.uuid4()))
+            )
+
+        def deliver(count: int, at_once: int) -> load.Load:
+            done = load.run(vercel.port, PATH, sign, count, at_once)
+            modelriver.callbacks.clear()
+            vercel.messages.clear()
+            return done
+
+        print(
+            f"{'delivered':>9}  {'per second':>10}  {'memory':>8}  {'threads':>7}  {'sockets':>7}"
+        )
+        step = max(1, deliveries // 10)
+        for delivered in range(step, deliveries + 1, step):
+            done = deliver(step, 16)
+            broken += done.statuses.total() - done.statuses[200]
+            held = f"{load.memory(vercel.pid) / 1e6:.1f} MB"
+            print(
+                f"{delivered:>9,}  {done.throughput:>10.0f}  {held:>8}"
+                f"  {load.threads(vercel.pid):>7}  {load.sockets(vercel.pid):>7}",
+                flush=True,
+            )
+        print(f"\n{'at once':>9}  {'answered':<24}  {'median':>8}  {'slowest':>8}")
+        for burst in BURSTS:
+            done = deliver(burst * 2, burst)
+            answered = ", ".join(
+                f"{n} times {status}" for status, n in sorted(done.statuses.items())
+            )
+            median, slowest = done.quantile(0.5), done.quantile(1)
+            print(f"{burst:>9}  {answered:<24}  {median:>6.2f} s  {slowest:>6.2f} s", flush=True)
+            broken += done.statuses[0]
+        return 1 if broken else 0
