@@ -23,6 +23,9 @@ check: $(READY)  ## Lint, check the formatting, check the types
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
+build: $(READY)  ## Build what would be deployed, with the real Vercel CLI, and say what it is
+	@$(BIN)/python -m lib.local build
+
 chaos: $(READY)  ## Break everything while AI results are delivered, and count (ARGS="--seed 1 --seconds 60")
 	@$(BIN)/python -m lib.local chaos $(ARGS)
 
@@ -47,4 +50,4 @@ $(READY): requirements.txt requirements-dev.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $@
 
-.PHONY: help demo test check chaos fuzz soak schema clean
+.PHONY: help demo test check build chaos fuzz soak schema clean

@@ -6,7 +6,7 @@ import sys
 
 import psycopg
 
-from lib.local import chaos, demo, fuzz, soak
+from lib.local import build, chaos, demo, fuzz, soak
 from lib.local.postgres import SCHEMA
 from lib.local.process import PartMissing
 
@@ -15,6 +15,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m lib.local", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("demo", help="deliver three AI results, and show all that happens")
+    commands.add_parser("build", help="build what would be deployed, and say what it is")
     commands.add_parser("schema", help="apply sql/schema.sql over the direct connection")
     broken = commands.add_parser("chaos", help="break everything while AI results are delivered")
     broken.add_argument("--seed", type=int, help="repeat the run that printed this seed")
@@ -29,6 +30,8 @@ def main() -> int:
     try:
         if arguments.command == "demo":
             demo.run()
+        elif arguments.command == "build":
+            build.run()
         elif arguments.command == "soak":
             return soak.run(arguments.deliveries)
         elif arguments.command == "fuzz":

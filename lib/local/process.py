@@ -1,5 +1,6 @@
 """Child processes that cannot outlive us, and free ports to start them on."""
 
+import contextlib
 import ctypes
 import os
 import pwd
@@ -43,6 +44,7 @@ def start(
     log: Path,
     user: str | None = None,
     environment: Mapping[str, str] | None = None,
+    directory: Path | None = None,
     death_signal: signal.Signals = signal.SIGKILL,
 ) -> "subprocess.Popen[bytes]":
     """Start a child that gets `death_signal` when we are gone, however we went.
@@ -66,6 +68,7 @@ def start(
             stdout=output,
             stderr=subprocess.STDOUT,
             env=None if environment is None else dict(environment),
+            cwd=directory,
             user=user,
             group=pwd.getpwnam(user).pw_gid if user else None,
             extra_groups=[] if user else None,
@@ -84,6 +87,15 @@ def stop(child: "subprocess.Popen[bytes]", how: signal.Signals, patience: float 
     except subprocess.TimeoutExpired:
         child.kill()
         child.wait()
+
+
+def stop_group(child: "subprocess.Popen[bytes]") -> None:
+    """End a child and all that it started."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(child.pid, signal.SIGTERM)
+    stop(child, signal.SIGTERM)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(child.pid, signal.SIGKILL)
 
 
 def wait_for(

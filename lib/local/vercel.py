@@ -39,10 +39,12 @@ class Vercel:
         root: Path = ROOT,
         prefix: Sequence[str] = (),
         entrypoint: str = ENTRYPOINT,
+        built: Path | None = None,
     ) -> None:
         """`settings` are the environment variables that the function gets; ours stay ours.
 
-        `prefix` is a command that runs the function's.
+        `prefix` is a command that runs the function's. `built` is the folder of a function that
+        `vercel build` made; it runs as it would on Vercel, instead of the sources below `root`.
         """
         if importlib.util.find_spec("vercel_runtime") is None:
             raise PartMissing("No Vercel runtime: pip install -r requirements-dev.txt")
@@ -50,6 +52,7 @@ class Vercel:
         self._root = root
         self._prefix = prefix
         self._entrypoint = entrypoint
+        self._built = built
         self._folder = Path()
         self._process: subprocess.Popen[bytes] | None = None
         self.port = 0
@@ -100,7 +103,6 @@ class Vercel:
 
     def start(self) -> None:
         """Start the process and wait until it listens. Raises RuntimeError where it does not."""
-        module = self._entrypoint.removesuffix(".py")
         path = self._folder / "ipc.sock"
         path.unlink(missing_ok=True)
         log = self._folder / "output.log"
@@ -109,19 +111,16 @@ class Vercel:
             listener.bind(str(path))
             listener.listen(1)
             child = self._process = process.start(
-                [*self._prefix, sys.executable, "-c", "import vercel_runtime.vc_init"],
+                [*self._prefix, sys.executable, *self._command],
                 log=log,
+                directory=self._built,
                 environment={
                     "PATH": os.environ.get("PATH", ""),
                     **{name: os.environ[name] for name in _PASSED_ON if name in os.environ},
                     "VERCEL_IPC_PATH": str(path),
-                    "__VC_HANDLER_ENTRYPOINT": self._entrypoint,
-                    "__VC_HANDLER_ENTRYPOINT_ABS": str(self._root / self._entrypoint),
-                    "__VC_HANDLER_MODULE_NAME": module.replace("/", "."),
-                    "__VC_HANDLER_VARIABLE_NAME": "handler",
-                    "PYTHONPATH": str(self._root),
                     "VERCEL": "1",
                     "VERCEL_ENV": "development",
+                    **self._environment,
                     **self._settings,
                 },
             )
@@ -133,6 +132,25 @@ class Vercel:
                 raise RuntimeError(f"the runtime did not start:\n{self.output}") from None
         threading.Thread(target=self._listen, args=(connection,), daemon=True).start()
         process.wait_for(lambda: self.port != 0, "the function", child, log)
+
+    @property
+    def _command(self) -> list[str]:
+        if self._built:
+            return ["vc__handler__python.py"]
+        return ["-c", "import vercel_runtime.vc_init"]
+
+    @property
+    def _environment(self) -> dict[str, str]:
+        """What tells the runtime which function to serve."""
+        if self._built:
+            return {"PYTHONPATH": "_vendor", "PYTHONDONTWRITEBYTECODE": "1"}
+        return {
+            "__VC_HANDLER_ENTRYPOINT": self._entrypoint,
+            "__VC_HANDLER_ENTRYPOINT_ABS": str(self._root / self._entrypoint),
+            "__VC_HANDLER_MODULE_NAME": self._entrypoint.removesuffix(".py").replace("/", "."),
+            "__VC_HANDLER_VARIABLE_NAME": "handler",
+            "PYTHONPATH": str(self._root),
+        }
 
     def stop(self) -> None:
         if self._process:
