@@ -4,61 +4,111 @@ import argparse
 import os
 import sys
 
-import psycopg
-
-from lib.local import build, chaos, demo, fuzz, soak
-from lib.local.postgres import SCHEMA
+from lib.local import build, chaos, demo, fuzz, preview, schema, send, soak
 from lib.local.process import PartMissing
+
+PROBLEMS = (
+    demo.Broken,
+    preview.StepFailed,
+    schema.NotApplied,
+    send.NotSent,
+    PartMissing,
+    RuntimeError,
+)
+"""What ends a command with one line and status 1."""
 
 
 def main() -> int:
+    arguments = _parser().parse_args()
+    try:
+        return _run(arguments)
+    except PROBLEMS as problem:
+        print(f"{arguments.command}: {problem}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m lib.local", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("demo", help="deliver three AI results, and show all that happens")
     commands.add_parser("build", help="build what would be deployed, and say what it is")
-    commands.add_parser("schema", help="apply sql/schema.sql over the direct connection")
+
+    applied = commands.add_parser("schema", help="apply sql/schema.sql, directly")
+    applied.add_argument("--check", action="store_true", help="only say what is missing")
+
+    sent = commands.add_parser("send", help="deliver one signed AI result to any receiver")
+    sent.add_argument("url")
+    what = sent.add_mutually_exclusive_group()
+    what.add_argument("--preset", choices=send.PRESETS, default="structured")
+    what.add_argument("--file", help="an AI result as JSON; - is standard input")
+    schemes = ["documented", "timestamped", "timestamped whole body"]
+    sent.add_argument("--scheme", choices=schemes, default="documented")
+    row = "look for the row in DATABASE_URL, and remove it again"
+    sent.add_argument("--expect-row", action="store_true", help=row)
+
+    previewed = commands.add_parser("preview", help="deploy with a database branch of its own")
+    previewed.add_argument("--branch", required=True, help="the git branch")
+    previewed.add_argument("--delete", action="store_true", help="delete the database branch")
+    commands.add_parser("production", help="check the schema, deploy, deliver one AI result")
+
     broken = commands.add_parser("chaos", help="break everything while AI results are delivered")
     broken.add_argument("--seed", type=int, help="repeat the run that printed this seed")
     broken.add_argument("--seconds", type=float, default=120)
     broken.add_argument("--rate", type=float, default=40, help="AI results a second")
+
     driven = commands.add_parser("soak", help="drive one instance for long, then with bursts")
     driven.add_argument("--deliveries", type=int, default=50_000)
+
     mangled = commands.add_parser("fuzz", help="feed the function mangled deliveries")
     mangled.add_argument("--target", choices=fuzz.TARGETS, help="default: each for half the time")
     mangled.add_argument("--seconds", type=int, default=60)
-    arguments = parser.parse_args()
-    try:
-        if arguments.command == "demo":
+    return parser
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    match arguments.command:
+        case "demo":
             demo.run()
-        elif arguments.command == "build":
+        case "build":
             build.run()
-        elif arguments.command == "soak":
-            return soak.run(arguments.deliveries)
-        elif arguments.command == "fuzz":
-            return fuzz.run(arguments.target, arguments.seconds)
-        elif arguments.command == "chaos":
+        case "schema":
+            return _schema(check_only=arguments.check)
+        case "send":
+            preset = send.PRESETS[arguments.preset]
+            result = send.read_file(arguments.file) if arguments.file else preset
+            send.send(
+                arguments.url,
+                result,
+                os.environ,
+                scheme=arguments.scheme,
+                expect_row=arguments.expect_row,
+            )
+        case "preview" if arguments.delete:
+            preview.delete(arguments.branch, os.environ)
+        case "preview":
+            print(preview.deploy(arguments.branch, os.environ))
+        case "production":
+            print(preview.deploy_production(os.environ))
+        case "chaos":
             return chaos.run(arguments.seed, arguments.seconds, arguments.rate)
-        else:
-            apply_schema()
-    except (demo.Broken, PartMissing, RuntimeError) as problem:
-        print(f"{parser.prog} {arguments.command}: {problem}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return 130
+        case "soak":
+            return soak.run(arguments.deliveries)
+        case "fuzz":
+            return fuzz.run(arguments.target, arguments.seconds)
     return 0
 
 
-def apply_schema() -> None:
+def _schema(*, check_only: bool) -> int:
     url = os.environ.get("DATABASE_URL_UNPOOLED") or os.environ.get("DATABASE_URL")
     if not url:
-        raise RuntimeError("set DATABASE_URL_UNPOOLED, Neon's direct connection string")
-    try:
-        with psycopg.connect(url, autocommit=True, connect_timeout=15) as connection:
-            connection.execute(SCHEMA.read_bytes())
-    except psycopg.Error as error:
-        hint = f" {error.diag.message_hint}" if error.diag.message_hint else ""
-        raise RuntimeError(f"{error.diag.message_primary or error}{hint}") from None
-    print("ai_content is as sql/schema.sql says.")
+        raise schema.NotApplied("set DATABASE_URL_UNPOOLED, Neon's direct connection string")
+    if not check_only:
+        schema.apply(url)
+    missing = schema.check(url)
+    print(f"ai_content is {missing or 'as sql/schema.sql says'}.")
+    return 1 if missing else 0
 
 
 if __name__ == "__main__":

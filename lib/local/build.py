@@ -53,14 +53,16 @@ def environment() -> dict[str, str]:
     }
 
 
-def copy_project(to: Path, source: Path = ROOT) -> Path:
-    """Copy what git tracks or would track, with the settings of a linked project."""
+def copy_project(to: Path, *, link: bool = True) -> Path:
+    """Copy what git tracks or would track; `link` adds the settings of a linked project."""
     command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-    listed = subprocess.run(command, cwd=source, capture_output=True, check=True).stdout
+    listed = subprocess.run(command, cwd=ROOT, capture_output=True, check=True).stdout
     for name in filter(None, listed.decode().split("\0")):
-        if (source / name).is_file():
+        if (ROOT / name).is_file():
             (to / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(source / name, to / name)
+            shutil.copy2(ROOT / name, to / name)
+    if not link:
+        return to
     (to / ".vercel").mkdir(parents=True)
     project = {"projectId": "prj_local", "orgId": "team_local", "settings": {}}
     (to / ".vercel" / "project.json").write_text(json.dumps(project))
