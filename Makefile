@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 help:  ## Say what there is to make
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(READY)  ## See it work: deliver three AI results, and show all that happens
 	@$(BIN)/python -m lib.local demo
@@ -18,13 +18,31 @@ test: $(READY)  ## Run all tests, and demand that they reach every line and bran
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report
 
-check: $(READY)  ## Lint, check the formatting, check the types
+check: $(READY)  ## Lint, check formatting and types, check the workflows
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	$(BIN)/actionlint
+	$(BIN)/zizmor --offline --quiet .github
 
 build: $(READY)  ## Build what would be deployed, with the real Vercel CLI, and say what it is
 	@$(BIN)/python -m lib.local build
+
+preview: $(READY)  ## Deploy BRANCH with a Neon branch of its own (needs neonctl and vercel)
+	@$(BIN)/python -m lib.local preview --branch "$(BRANCH)"
+
+cleanup: $(READY)  ## Delete the Neon branch of the preview of BRANCH
+	@$(BIN)/python -m lib.local preview --branch "$(BRANCH)" --delete
+
+production: $(READY)  ## Check the schema, deploy, and deliver one AI result through it
+	@$(BIN)/python -m lib.local production
+
+send: $(READY)  ## Deliver one signed AI result to URL (ARGS="--preset chat --expect-row")
+	@$(BIN)/python -m lib.local send "$(URL)" $(ARGS)
+
+pins: $(READY)  ## Pin the newest versions, and what they need, in requirements.txt
+	@printf 'psycopg[binary]\npsycopg-pool\nrequests\n' | $(BIN)/uv pip compile - --quiet --no-strip-extras \
+		--python-version 3.12 --python-platform linux --no-header --no-annotate --upgrade --output-file requirements.txt
 
 chaos: $(READY)  ## Break everything while AI results are delivered, and count (ARGS="--seed 1 --seconds 60")
 	@$(BIN)/python -m lib.local chaos $(ARGS)
@@ -50,4 +68,4 @@ $(READY): requirements.txt requirements-dev.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $@
 
-.PHONY: help demo test check build chaos fuzz soak schema clean
+.PHONY: help demo test check build preview cleanup production send pins chaos fuzz soak schema clean

@@ -37,15 +37,17 @@ def run(deliveries: int) -> int:
             return done
 
         print(
-            f"{'delivered':>9}  {'per second':>10}  {'memory':>8}  {'threads':>7}  {'sockets':>7}"
+            f"{'delivered':>9}  {'per second':>10}  {'CPU each':>8}  {'memory':>8}  {'threads':>7}  {'sockets':>7}"
         )
         step = max(1, deliveries // 10)
         for delivered in range(step, deliveries + 1, step):
+            before = load.cpu_seconds(vercel.pid)
             done = deliver(step, 16)
+            cpu = (load.cpu_seconds(vercel.pid) - before) / step * 1000
             broken += done.statuses.total() - done.statuses[200]
             held = f"{load.memory(vercel.pid) / 1e6:.1f} MB"
             print(
-                f"{delivered:>9,}  {done.throughput:>10.0f}  {held:>8}"
+                f"{delivered:>9,}  {done.throughput:>10.0f}  {cpu:>5.1f} ms  {held:>8}"
                 f"  {load.threads(vercel.pid):>7}  {load.sockets(vercel.pid):>7}",
                 flush=True,
             )
