@@ -12,6 +12,9 @@ help:  ## Say what there is to make
 demo: $(READY)  ## See it work: deliver three AI results, and show all that happens
 	@$(BIN)/python -m lib.local demo
 
+dev: $(READY)  ## Run the function on http://127.0.0.1:3000, anew at each change (with DATABASE_URL: on that)
+	@$(BIN)/python -m lib.local dev $(ARGS)
+
 test: $(READY)  ## Run all tests, and demand that they reach every line and branch
 	@$(BIN)/coverage erase
 	@$(BIN)/coverage run -m pytest $(ARGS)
@@ -39,6 +42,9 @@ production: $(READY)  ## Check the schema, deploy, and deliver one AI result thr
 
 send: $(READY)  ## Deliver one signed AI result to URL (ARGS="--preset chat --expect-row")
 	@$(BIN)/python -m lib.local send "$(URL)" $(ARGS)
+
+status: $(READY)  ## Say how a deployment is doing, from its DATABASE_URL (ARGS=--json)
+	@$(BIN)/python -m lib.local status $(ARGS)
 
 pins: $(READY)  ## Pin the newest versions, and what they need, in requirements.txt
 	@printf 'psycopg[binary]\npsycopg-pool\nrequests\n' | $(BIN)/uv pip compile - --quiet --no-strip-extras \
@@ -68,4 +74,4 @@ $(READY): requirements.txt requirements-dev.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $@
 
-.PHONY: help demo test check build preview cleanup production send pins chaos fuzz soak schema clean
+.PHONY: help demo dev test check build preview cleanup production send status pins chaos fuzz soak schema clean

@@ -7,6 +7,7 @@ import os
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Never
 
 import psycopg
 import pytest
@@ -20,7 +21,7 @@ from lib.local.vercel import Vercel
 type Connection = psycopg.Connection[DictRow]
 
 
-def missing(reason: PartMissing) -> None:
+def missing(reason: PartMissing) -> Never:
     if os.environ.get("CI") == "true":
         pytest.fail(f"{reason} (nothing may be missing in CI)")
     pytest.skip(str(reason))

@@ -25,9 +25,9 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of this project that may be built."""
     try:
         build.cli()
+        return build.copy_project(tmp_path_factory.mktemp("project"))
     except PartMissing as reason:
         missing(reason)
-    return build.copy_project(tmp_path_factory.mktemp("project"))
 
 
 @pytest.fixture(scope="session")

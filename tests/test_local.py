@@ -1,5 +1,6 @@
 """The stand-ins themselves, as far as the other tests do not stand on them already."""
 
+import json
 import os
 import signal
 import subprocess
@@ -13,13 +14,15 @@ import pytest
 from lib.local.__main__ import main
 from lib.local.modelriver import ModelRiver
 from lib.local.postgres import PgBouncer, Postgres
-from lib.local.process import listens
+from lib.local.process import free_port, listens
 from lib.local.vercel import Vercel
+from tests.conftest import Connection
 
 ALL_THREE = """
 import sys, time
 from lib.local.postgres import PgBouncer, Postgres
 from lib.local.vercel import Vercel
+from tests.conftest import Connection
 with Postgres() as postgres, PgBouncer(postgres) as pgbouncer:
     with Vercel({"DATABASE_URL": pgbouncer.url()}) as vercel:
         print(postgres.port, pgbouncer.port, vercel.port, flush=True)
@@ -126,3 +129,86 @@ def test_the_schema_command(
     monkeypatch.delenv("DATABASE_URL", raising=False)
     assert main() == 1
     assert "DATABASE_URL_UNPOOLED" in capsys.readouterr().err
+
+
+def test_dev_serves_and_starts_anew_when_a_file_changes(
+    postgres: Postgres, database: str, modelriver: ModelRiver
+) -> None:
+    port, modelriver_port = free_port(), free_port()
+    options = ["--port", str(port), "--modelriver-port", str(modelriver_port)]
+    with subprocess.Popen(
+        [sys.executable, "-m", "lib.local", "dev", *options],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "DATABASE_URL": postgres.url(database)},
+    ) as server:
+        assert server.stdout
+        lines = iter(server.stdout.readline, "")
+        assert next(line for line in lines if "make send" in line)
+        url = f"http://127.0.0.1:{port}/api/modelriver"
+        delivery = modelriver.sign(modelriver.event({"title": "dev"}, callback_url="elsewhere"))
+        assert modelriver.deliver(url, delivery).status == 200
+        assert "callback_refused" in next(line for line in lines if line.startswith("{"))
+        content = Path(__file__).parents[1] / "lib" / "content.py"
+        os.utime(content)
+        assert "started anew" in next(line for line in lines if line.startswith("started"))
+        assert modelriver.deliver(url, delivery).status == 200
+
+        taken = [sys.executable, "-m", "lib.local", "dev", *options]
+        second = subprocess.run(taken, capture_output=True, text=True, check=False)
+        assert second.returncode == 1
+        assert (
+            second.stderr
+            == f"dev: port {port} is taken: stop what listens there, or choose another\n"
+        )
+        server.send_signal(signal.SIGINT)
+    assert server.returncode == 130
+    assert not listens(port)
+
+
+def test_status(
+    postgres: Postgres,
+    database: str,
+    rows: Connection,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", postgres.url(database))
+
+    def status(*options: str) -> tuple[int, str]:
+        monkeypatch.setattr(sys, "argv", ["lib.local", "status", *options])
+        return main(), capsys.readouterr().out
+
+    assert status() == (0, status()[1])
+    assert "not called back        none" in status()[1]
+    rows.execute(
+        "INSERT INTO ai_content (title, channel_id, created_at, called_back_at, callback_error)"
+        " VALUES ('a', 'a', now() - interval '2 hours', now() - interval '2 hours', NULL),"
+        " ('b', 'b', now() - interval '10 seconds', now() - interval '8 seconds', NULL),"
+        " ('c', 'c', now() - interval '60 seconds', NULL, 'callback_unavailable: HTTP 500')"
+    )
+    code, text = status("--json")
+    state = json.loads(text)
+    (waiting,) = state.pop("not_called_back")
+    assert code == 0
+    assert state == {
+        "rows_last_hour": 2,
+        "rows_last_day": 3,
+        "called_back_last_day": 2,
+        "median_seconds": 1.0,
+        "p95_seconds": 1.9,
+        "overdue": False,
+    }
+    assert waiting["reason"] == "callback_unavailable: HTTP 500"
+    rows.execute(
+        "UPDATE ai_content SET created_at = now() - interval '6 minutes' WHERE title = 'c'"
+    )
+    code, text = status()
+    assert code == 1
+    assert "callback_unavailable: HTTP 500" in text
+
+    monkeypatch.setenv("DATABASE_URL", "postgresql://u:dbsecret@127.0.0.1:1/d")
+    monkeypatch.setattr(sys, "argv", ["lib.local", "status"])
+    assert main() == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "dbsecret" not in line

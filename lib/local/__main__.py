@@ -4,7 +4,7 @@ import argparse
 import os
 import sys
 
-from lib.local import build, chaos, demo, fuzz, preview, schema, send, soak
+from lib.local import build, chaos, demo, dev, fuzz, preview, schema, send, soak, status
 from lib.local.process import PartMissing
 
 PROBLEMS = (
@@ -12,6 +12,7 @@ PROBLEMS = (
     preview.StepFailed,
     schema.NotApplied,
     send.NotSent,
+    status.NotRead,
     PartMissing,
     RuntimeError,
 )
@@ -35,6 +36,10 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("demo", help="deliver three AI results, and show all that happens")
     commands.add_parser("build", help="build what would be deployed, and say what it is")
 
+    served = commands.add_parser("dev", help="the function on this machine, to work on")
+    served.add_argument("--port", type=int, default=3000)
+    served.add_argument("--modelriver-port", type=int, default=3001)
+
     applied = commands.add_parser("schema", help="apply sql/schema.sql, directly")
     applied.add_argument("--check", action="store_true", help="only say what is missing")
 
@@ -47,6 +52,9 @@ def _parser() -> argparse.ArgumentParser:
     sent.add_argument("--scheme", choices=schemes, default="documented")
     row = "look for the row in DATABASE_URL, and remove it again"
     sent.add_argument("--expect-row", action="store_true", help=row)
+
+    told = commands.add_parser("status", help="how a deployment is doing, from its DATABASE_URL")
+    told.add_argument("--json", action="store_true", help="for scripts")
 
     previewed = commands.add_parser("preview", help="deploy with a database branch of its own")
     previewed.add_argument("--branch", required=True, help="the git branch")
@@ -71,6 +79,8 @@ def _run(arguments: argparse.Namespace) -> int:
     match arguments.command:
         case "demo":
             demo.run()
+        case "dev":
+            dev.run(os.environ, arguments.port, arguments.modelriver_port)
         case "build":
             build.run()
         case "schema":
@@ -85,6 +95,8 @@ def _run(arguments: argparse.Namespace) -> int:
                 scheme=arguments.scheme,
                 expect_row=arguments.expect_row,
             )
+        case "status":
+            return status.run(os.environ, as_json=arguments.json)
         case "preview" if arguments.delete:
             preview.delete(arguments.branch, os.environ)
         case "preview":

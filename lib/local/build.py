@@ -55,6 +55,8 @@ def environment() -> dict[str, str]:
 
 def copy_project(to: Path, *, link: bool = True) -> Path:
     """Copy what git tracks or would track; `link` adds the settings of a linked project."""
+    if shutil.which("git") is None or not (ROOT / ".git").exists():
+        raise PartMissing("No git checkout, which would say what belongs to the project")
     command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     listed = subprocess.run(command, cwd=ROOT, capture_output=True, check=True).stdout
     for name in filter(None, listed.decode().split("\0")):

@@ -86,7 +86,9 @@ class Treatment:
 class ModelRiver:
     """One project at ModelRiver: a webhook secret, an API key, an origin for callbacks."""
 
-    def __init__(self, secret: str = "whsec-local", api_key: str = "mr-key-local") -> None:
+    def __init__(
+        self, secret: str = "whsec-local", api_key: str = "mr-key-local", port: int = 0
+    ) -> None:
         self.secret = secret
         self.api_key = api_key
         self.callbacks: list[Callback] = []
@@ -96,7 +98,7 @@ class ModelRiver:
         """Treatments of a channel's next callbacks."""
         self.on_callback: Callable[[str], None] = lambda _: None
         """Called with the channel of each callback that is taken, before it is answered."""
-        self._server = _CallbackServer(("127.0.0.1", 0), _CallbackHandler)
+        self._server = _CallbackServer(("127.0.0.1", port), _CallbackHandler)
         self._server.modelriver = self
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
 

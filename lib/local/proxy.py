@@ -8,11 +8,12 @@ from typing import Self
 
 
 class Proxy:
-    """Hands bytes on to `port`, both on loopback, until told otherwise."""
+    """Hands bytes on to a port, both on loopback, until told otherwise."""
 
-    def __init__(self, port: int) -> None:
-        self._target = ("127.0.0.1", port)
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=256)
+    def __init__(self, target: int, listen_on: int = 0) -> None:
+        self.target = target
+        """The port that new connections are handed on to."""
+        self._listener = socket.create_server(("127.0.0.1", listen_on), backlog=256)
         self.port: int = self._listener.getsockname()[1]
         self._sockets: set[socket.socket] = set()
         self._lock = threading.Lock()
@@ -58,7 +59,7 @@ class Proxy:
         with client:
             self._flowing.wait()
             try:
-                server = socket.create_connection(self._target, timeout=5)
+                server = socket.create_connection(("127.0.0.1", self.target), timeout=5)
             except OSError:
                 return
             server.settimeout(None)

@@ -24,7 +24,8 @@ def apply(url: str) -> None:
             connection.execute(SCHEMA.read_bytes())
     except psycopg.Error as error:
         hint = f" {error.diag.message_hint}" if error.diag.message_hint else ""
-        raise NotApplied(f"{error.diag.message_primary or error}{hint}") from None
+        words = error.diag.message_primary or str(error).splitlines()[0]
+        raise NotApplied(f"{words}{hint}") from None
 
 
 def check(url: str) -> str:

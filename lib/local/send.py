@@ -22,7 +22,7 @@ PRESETS: dict[str, Json] = {
     "hostile": {"title": "<script>alert(1)</script> \0 '; DROP TABLE ai_content; --"},
     "large": {"title": "4 MB", "text": "x" * 4_000_000},
 }
-CALLBACK_ORIGIN = "https://api.modelriver.com"
+DEFAULT_ORIGIN = "https://api.modelriver.com"
 SEEN_WITHIN = 15
 """Seconds for the row to be seen over another connection."""
 
@@ -57,18 +57,20 @@ def send(
     row, and VERCEL_AUTOMATION_BYPASS_SECRET for a protected deployment. Raises NotSent.
 
     The channel is none of ModelRiver's, so ModelRiver refuses the callback; what matters is the
-    row, and an answer of 200, or of 503 where ModelRiver was not asked well (its key, say).
+    row, and an answer of 200, or of 503 where ModelRiver was not asked well (its key, say). The
+    callback's origin is the first of MODELRIVER_CALLBACK_ORIGINS.
     """
     secret = environment.get("MODELRIVER_WEBHOOK_SECRET", "").split()
     if not secret:
         raise NotSent("set MODELRIVER_WEBHOOK_SECRET; nothing was sent")
     channel_id = f"smoke-{uuid.uuid4()}"
+    origin = environment.get("MODELRIVER_CALLBACK_ORIGINS", DEFAULT_ORIGIN).split()[0]
     with ModelRiver(secret[0]) as river:
         payload = river.event(
             ai_result,
             channel_id=channel_id,
             event="smoke_test",
-            callback_url=f"{CALLBACK_ORIGIN}/v1/callback/{channel_id}",
+            callback_url=f"{origin}/v1/callback/{channel_id}",
         )
         if scheme != "documented":
             payload = river.nested(payload)

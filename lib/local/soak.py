@@ -36,9 +36,8 @@ def run(deliveries: int) -> int:
             vercel.messages.clear()
             return done
 
-        print(
-            f"{'delivered':>9}  {'per second':>10}  {'CPU each':>8}  {'memory':>8}  {'threads':>7}  {'sockets':>7}"
-        )
+        titles = ("delivered", "per second", "CPU each", "memory", "threads", "sockets")
+        print("  ".join(f"{title:>10}" for title in titles))
         step = max(1, deliveries // 10)
         for delivered in range(step, deliveries + 1, step):
             before = load.cpu_seconds(vercel.pid)
@@ -46,11 +45,15 @@ def run(deliveries: int) -> int:
             cpu = (load.cpu_seconds(vercel.pid) - before) / step * 1000
             broken += done.statuses.total() - done.statuses[200]
             held = f"{load.memory(vercel.pid) / 1e6:.1f} MB"
-            print(
-                f"{delivered:>9,}  {done.throughput:>10.0f}  {cpu:>5.1f} ms  {held:>8}"
-                f"  {load.threads(vercel.pid):>7}  {load.sockets(vercel.pid):>7}",
-                flush=True,
+            figures = (
+                f"{delivered:,}",
+                f"{done.throughput:.0f}",
+                f"{cpu:.1f} ms",
+                held,
+                str(load.threads(vercel.pid)),
+                str(load.sockets(vercel.pid)),
             )
+            print("  ".join(f"{figure:>10}" for figure in figures), flush=True)
         print(f"\n{'at once':>9}  {'answered':<24}  {'median':>8}  {'slowest':>8}")
         for burst in BURSTS:
             done = deliver(burst * 2, burst)
