@@ -100,7 +100,7 @@ class handler(BaseHTTPRequestHandler):  # noqa: N801 - Vercel looks for this ver
 
     def _read_chunks(self, deadline: float) -> bytes:
         """A chunked body (RFC 9112, section 7.1); its trailers are dropped."""
-        body = b""
+        body = bytearray()
         while size := _bounded(self._read_line(deadline).partition(b";")[0].decode("latin-1"), 16):
             if len(body) + size > MAX_BODY:
                 raise BodyTooLarge("chunked")
@@ -109,7 +109,7 @@ class handler(BaseHTTPRequestHandler):  # noqa: N801 - Vercel looks for this ver
                 raise InvalidBody("malformed chunk")
         while self._read_line(deadline):
             pass
-        return body
+        return bytes(body)
 
     def _read_line(self, deadline: float) -> bytes:
         line = b""

@@ -401,6 +401,38 @@ def test_no_odd_event_is_lost(house: House, ai_result: Json, members: dict[str, 
     assert house.modelriver.callbacks_for(c)[-1].problems == ()
 
 
+def test_vercel_files_log_line_and_callback_under_the_request(house: House) -> None:
+    """The callback is made on another thread, and belongs to its invocation all the same."""
+    delivery = house.modelriver.sign(house.modelriver.event(MOVIE, channel_id=channel()))
+    invocation = {"x-vercel-internal-invocation-id": channel()}
+    delivery = replace(delivery, headers={**delivery.headers, **invocation})
+    assert house.modelriver.deliver(house.vercel.url, delivery).status == 200
+
+    def kinds() -> set[object]:
+        found = set()
+        for message in list(house.vercel.messages):
+            payload = message.get("payload")
+            context = payload.get("context") if isinstance(payload, dict) else None
+            if isinstance(context, dict):
+                if context["invocationId"] == invocation["x-vercel-internal-invocation-id"]:
+                    found.add(message["type"])
+        return found
+
+    assert settled(lambda: kinds() == {"handler-started", "metric", "log", "end"})
+
+
+def test_a_redelivery_is_called_back_with_what_is_stored(house: House) -> None:
+    c, river = channel(), house.modelriver
+    river.planned[c].append(Treatment(status=401))
+    assert deliver(house, river.event(MOVIE, channel_id=c)).status == 503
+    assert settled(lambda: house.rows(c)[0]["callback_error"] is not None)
+    other = river.event({"title": "other"}, channel_id=c, callback_url=river.callback_url("other"))
+    assert deliver(house, other).status == 200
+    first, second = (each.content["data"] for each in river.callbacks_for(c))
+    assert first == second
+    assert river.callbacks_for("other") == []
+
+
 def test_no_log_line_and_no_answer_tells_a_secret(house: House) -> None:
     c = channel()
     content: Json = {"title": "SENTINEL-CONTENT", "body": "SENTINEL-CONTENT"}
