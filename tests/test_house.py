@@ -413,9 +413,9 @@ def test_vercel_files_log_line_and_callback_under_the_request(house: House) -> N
         for message in list(house.vercel.messages):
             payload = message.get("payload")
             context = payload.get("context") if isinstance(payload, dict) else None
-            if isinstance(context, dict):
-                if context["invocationId"] == invocation["x-vercel-internal-invocation-id"]:
-                    found.add(message["type"])
+            ours = invocation["x-vercel-internal-invocation-id"]
+            if isinstance(context, dict) and context["invocationId"] == ours:
+                found.add(message["type"])
         return found
 
     assert settled(lambda: kinds() == {"handler-started", "metric", "log", "end"})
