@@ -111,6 +111,17 @@ def test_a_redelivery_before_the_note_is_not_called_back_again(
     assert len(river.callbacks) == 1
 
 
+def test_another_instance_knows_from_the_row_that_it_was_called_back(
+    webhook: Webhook, river: ModelRiver, postgres: Postgres, database: str
+) -> None:
+    payload = aged(river, 0)
+    assert receive(webhook, river, payload).status == 200
+    other = Webhook({**river.settings, "DATABASE_URL": postgres.url(database)})
+    assert receive(other, river, payload).log["outcome"] == "known"
+    other.close()
+    assert len(river.callbacks) == 1
+
+
 def test_what_was_called_back_is_not_remembered_for_ever(
     webhook: Webhook, river: ModelRiver
 ) -> None:
