@@ -108,4 +108,16 @@ def house(postgres: Postgres, pgbouncer: PgBouncer, modelriver: ModelRiver) -> I
     settings = {**modelriver.settings, "DATABASE_URL": pgbouncer.url(name)}
     with Vercel(settings) as vercel, connect(postgres.url(name)) as connection:
         yield House(modelriver, vercel, connection)
-        assert vercel.output == ""
+        assert_nothing_is_told(vercel, modelriver)
+
+
+def assert_nothing_is_told(vercel: Vercel, modelriver: ModelRiver) -> None:
+    """Whatever an instance was sent, it logged JSON alone: no secret, no content, no SQL error."""
+    assert vercel.output == ""
+    lines = "\n".join(vercel.log)
+    secrets = (modelriver.secret, modelriver.api_key, "dbsecret", "postgresql://")
+    content = ("SENTINEL", "Inception", "Dreams")
+    database = ("psycopg", "FATAL", "server closed", "violates", "relation", "connection to")
+    for each in (*secrets, *content, *database):
+        assert each not in lines, each
+    assert all(line.startswith('{"outcome":') for line in vercel.log)

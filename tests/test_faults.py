@@ -21,6 +21,7 @@ from lib.local.postgres import PgBouncer, Postgres
 from lib.local.proxy import Proxy
 from lib.local.redelivery import CALLBACK_WINDOW, SCHEDULE, Redelivery
 from lib.local.vercel import Vercel
+from tests.conftest import assert_nothing_is_told
 from tests.test_house import settled
 
 MOVIE: Json = {"title": "Inception"}
@@ -78,6 +79,7 @@ def ruin(pgbouncer: PgBouncer) -> Iterator[Ruin]:
         }
         vercel = parts.enter_context(Vercel(settings))
         yield Ruin(modelriver, vercel, postgres, bouncer, to_database, to_callback)
+        assert_nothing_is_told(vercel, modelriver)
 
 
 @dataclass(frozen=True)

@@ -65,6 +65,8 @@ def _parser() -> argparse.ArgumentParser:
     broken.add_argument("--seed", type=int, help="repeat the run that printed this seed")
     broken.add_argument("--seconds", type=float, default=120)
     broken.add_argument("--rate", type=float, default=40, help="AI results a second")
+    pace = "of ModelRiver's clock; at 1, what its real pace would bring"
+    broken.add_argument("--speed", type=float, default=chaos.SPEED, help=pace)
 
     driven = commands.add_parser("soak", help="drive one instance for long, then with bursts")
     driven.add_argument("--deliveries", type=int, default=50_000)
@@ -104,7 +106,7 @@ def _run(arguments: argparse.Namespace) -> int:
         case "production":
             print(preview.deploy_production(os.environ))
         case "chaos":
-            return chaos.run(arguments.seed, arguments.seconds, arguments.rate)
+            return chaos.run(arguments.seed, arguments.seconds, arguments.rate, arguments.speed)
         case "soak":
             return soak.run(arguments.deliveries)
         case "fuzz":
