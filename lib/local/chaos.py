@@ -152,73 +152,40 @@ class Chaos:
 
     def _break_things(self) -> None:
         """One mischief after another, with a little peace between, while deliveries come."""
-        end = time.monotonic() + self._seconds
-        while time.monotonic() < end:
+        until = time.monotonic() + self._seconds
+        while time.monotonic() < until:
             peace = time.monotonic() + self._mischief.uniform(0.2, 1.5)
             while time.monotonic() < peace:
                 if self._doomed.wait(0.05):
                     self._doomed.clear()
-                    self._kill_function("killed during a callback")
-            self._mischief.choice(self._mischiefs())()
+                    self._kill_one()
+            what, begin, end = self._mischief.choice(self._mischiefs())
+            begin()
+            self._pause()
+            end()
+            self.done[what] += 1
 
-    def _mischiefs(self) -> list[Callable[[], None]]:
+    def _mischiefs(self) -> list[tuple[str, Callable[[], None], Callable[[], None]]]:
+        """What it is called, how it begins, and how it ends."""
+        victim = self._mischief.choice(self._instances)
+        postgres, pgbouncer, proxy = self._postgres, self._pgbouncer, self._proxy
         return [
-            self._kill_function,
-            self._kill_function,
-            self._restart_postgres,
-            self._crash_postgres,
-            self._freeze_postgres,
-            self._restart_pgbouncer,
-            self._freeze_pgbouncer,
-            self._cut_sockets,
-            self._swallow_packets,
+            ("function killed", victim.kill, victim.start),
+            ("function killed", victim.kill, victim.start),
+            ("Postgres restarted", postgres.stop, postgres.start),
+            ("Postgres crashed", postgres.crash, postgres.start),
+            ("Postgres frozen", postgres.freeze, postgres.thaw),
+            ("PgBouncer restarted", pgbouncer.stop, pgbouncer.start),
+            ("PgBouncer frozen", pgbouncer.freeze, pgbouncer.thaw),
+            ("packets swallowed", proxy.swallow, proxy.flow),
+            ("sockets cut", proxy.cut, proxy.cut),
         ]
 
-    def _kill_function(self, what: str = "function killed") -> None:
+    def _kill_one(self) -> None:
         victim = self._mischief.choice(self._instances)
         victim.kill()
         victim.start()
-        self.done[what] += 1
-
-    def _restart_postgres(self) -> None:
-        self._postgres.stop()
-        self._pause()
-        self._postgres.start()
-        self.done["Postgres restarted"] += 1
-
-    def _crash_postgres(self) -> None:
-        self._postgres.crash()
-        self._pause()
-        self._postgres.start()
-        self.done["Postgres crashed"] += 1
-
-    def _freeze_postgres(self) -> None:
-        self._postgres.freeze()
-        self._pause()
-        self._postgres.thaw()
-        self.done["Postgres frozen"] += 1
-
-    def _restart_pgbouncer(self) -> None:
-        self._pgbouncer.stop()
-        self._pause()
-        self._pgbouncer.start()
-        self.done["PgBouncer restarted"] += 1
-
-    def _freeze_pgbouncer(self) -> None:
-        self._pgbouncer.freeze()
-        self._pause()
-        self._pgbouncer.thaw()
-        self.done["PgBouncer frozen"] += 1
-
-    def _cut_sockets(self) -> None:
-        self._proxy.cut()
-        self.done["sockets cut"] += 1
-
-    def _swallow_packets(self) -> None:
-        self._proxy.swallow()
-        self._pause()
-        self._proxy.flow()
-        self.done["packets swallowed"] += 1
+        self.done["killed during a callback"] += 1
 
     def _pause(self) -> None:
         time.sleep(self._mischief.choice([0.1, 0.5, 1.0, 2.0, 6.0]))
@@ -260,6 +227,8 @@ class Chaos:
             told[self._fate(channels[channel_id], callbacks)] += 1
         faults["stored twice"] = sum(len(ids) > 1 for ids in stored.values())
         faults["never called back"] = told.pop("never", 0)
+        if self._speed == 1:
+            faults["called back late, at ModelRiver's real pace"] = told["late"]
         faults["callbacks with a wrong id"] = sum(
             each.content.get("task_id", f"neon_{ids[0]}") != f"neon_{ids[0]}"
             for channel_id, ids in stored.items()
