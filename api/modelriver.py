@@ -40,7 +40,7 @@ class handler(BaseHTTPRequestHandler):  # noqa: N801 - Vercel looks for this ver
     _body_is_read = False
 
     def do_POST(self) -> None:
-        headers = {name.lower(): value for name, value in self.headers.items()}
+        headers = {name.lower(): value.strip() for name, value in self.headers.items()}
         answer = WEBHOOK.receive(headers, self._read_body)
         retry = {"Retry-After": "5"} if answer.status == 503 else {}
         self._send(answer.status, answer.content, retry)
@@ -90,7 +90,7 @@ class handler(BaseHTTPRequestHandler):  # noqa: N801 - Vercel looks for this ver
             elif length is None:
                 raise LengthRequired("no Content-Length")
             else:
-                body = self._read_exactly(_bounded(length, 10), deadline)
+                body = self._read_exactly(_bounded(length.strip(), 10), deadline)
         except TimeoutError:
             raise BodyTimeout("silent or slow") from None
         except OSError:
@@ -152,7 +152,10 @@ class handler(BaseHTTPRequestHandler):  # noqa: N801 - Vercel looks for this ver
     def handle(self) -> None:
         # A client that goes away or stays silent is no fault of ours, and no news for the log.
         with contextlib.suppress(OSError):
-            super().handle()
+            try:
+                super().handle()
+            except ValueError:  # the runtime's own, of a request that it cannot read
+                self._send(400, {"error": "Bad request"})
             if not self._body_is_read:
                 self._linger()
 

@@ -3,6 +3,7 @@
 https://modelriver.com/docs/event-driven-ai
 """
 
+import contextlib
 import contextvars
 import logging
 import re
@@ -22,6 +23,8 @@ from lib.settings import Origin
 CONNECT_TIMEOUT = 3.0
 READ_TIMEOUT = 6.0
 """Seconds, each for one try. What binds all tries together is the deadline given to `send`."""
+MAX_ANSWER = 65536
+"""Bytes of an answer's body that are read; nothing in it matters."""
 MAX_CONCURRENT = 64
 """Callbacks under way in one instance; more wait for their turn, within their deadline."""
 
@@ -66,14 +69,19 @@ class Callbacks:
         """
         target = self._pinned(url)
         context = contextvars.copy_context()  # Vercel files the request's metrics by it
-        attempt = self._threads.submit(context.run, self._post, target, dump(payload))
+        answered: list[int] = []  # the status, once it is there, whatever becomes of the body
+        attempt = self._threads.submit(context.run, self._post, target, dump(payload), answered)
         try:
-            status = attempt.result(max(0.0, timeout))
+            attempt.result(max(0.0, timeout))
+            reason = ""
         except TimeoutError:
             attempt.cancel()
-            raise CallbackUnavailable("no answer in time") from None
+            reason = "no answer in time"
         except requests.RequestException as error:
-            raise CallbackUnavailable(type(error).__name__) from None
+            reason = type(error).__name__
+        if not answered:
+            raise CallbackUnavailable(reason)
+        status = answered[0]
         if status in _PASSING or status >= 500:
             raise CallbackUnavailable(f"HTTP {status}")
         if not 200 <= status < 300:
@@ -84,13 +92,22 @@ class Callbacks:
         self._threads.shutdown(wait=False, cancel_futures=True)
         self._session.close()
 
-    def _post(self, url: str, body: str) -> int:
-        return self._session.post(
+    def allows(self, url: str) -> bool:
+        """Whether the URL is one of ModelRiver's."""
+        with contextlib.suppress(CallbackRefused):
+            return bool(self._pinned(url))
+        return False
+
+    def _post(self, url: str, body: str, answered: list[int]) -> None:
+        with self._session.post(
             url,
             data=body.encode(),
             timeout=(CONNECT_TIMEOUT, READ_TIMEOUT),
             allow_redirects=False,
-        ).status_code
+            stream=True,
+        ) as response:
+            answered.append(response.status_code)
+            response.raw.read(MAX_ANSWER)  # read to its end, the connection can be kept
 
     def _pinned(self, url: str) -> str:
         """The URL with its origin spelled as the settings spell it, whatever the payload wrote."""

@@ -6,7 +6,10 @@ lasts from one statement to the next (https://neon.com/docs/connect/connection-p
 are no prepared statements, no SET and no transaction longer than a statement.
 """
 
+import contextlib
 import logging
+import math
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass, fields
@@ -30,10 +33,15 @@ CONNECT_TIMEOUT = 10
 """Seconds for one connect: a suspended Neon compute takes some to wake up."""
 EXECUTE_TIMEOUT = 5.0
 """Seconds for one statement: a connection that died in silence must leave time for a fresh one."""
+CANCEL_TIMEOUT = 1.0
+"""Seconds for telling Postgres that a statement was given up."""
 MAX_CONNECTIONS = 4
 """Connections an instance keeps: a statement takes under a millisecond, so few serve many."""
-MAX_WAITING = 64
-"""Deliveries that may wait for a connection; more are told to come again at once."""
+MAX_AT_ONCE = 64
+"""Statements under way or waiting for a connection; more are told to come again at once."""
+PAUSES = (0.2, 0.5, 1.0, 2.0)
+"""Seconds before a statement is sent again after a fresh connection failed: Postgres may be
+restarting, and a person is waiting."""
 
 # The no-op update makes Postgres return the row that is there, which DO NOTHING would not. The two
 # columns that it may fill are null only in rows from before this receiver. xmax is 0 in a row that
@@ -112,12 +120,14 @@ class Database:
             },
             min_size=0,
             max_size=MAX_CONNECTIONS,
-            max_waiting=MAX_WAITING,
             # How long the pool goes on trying in the background, at growing intervals. Were it
             # longer, a database that is back would have to wait for the next try.
             reconnect_timeout=CONNECT_TIMEOUT,
             open=False,
         )
+        # Not the pool's own max_waiting, which goes on counting those who gave up, and once it is
+        # reached opens no connection any more (psycopg_pool 3.3.3).
+        self._places = threading.BoundedSemaphore(MAX_AT_ONCE)
 
     def save(self, content: AiContent, deadline: float) -> Record:
         """Insert the row, or find the one that its channel and event already have.
@@ -142,22 +152,32 @@ class Database:
         self, statement: str, parameters: Sequence[object] | Mapping[str, object], deadline: float
     ) -> TupleRow:
         """The first row that the statement returns, or () where it returns none."""
-        while True:
-            connection = self._connection(deadline)
-            was_kept = connection.has_served
-            try:
-                return connection.run(statement, parameters, deadline)
-            except psycopg.Error as error:
-                state = error.sqlstate or ""
-                if state[:2] in _REFUSALS or isinstance(error, psycopg.DataError):
-                    raise RecordRefused(state or type(error).__name__) from None
-                connection.close()  # its state is not known
-                if not (was_kept and isinstance(error, psycopg.OperationalError)):
-                    raise DatabaseUnavailable(state or type(error).__name__) from None
-                # After Neon slept, what was kept is dead, this one and the others.
-                self._pool.drain()
-            finally:
-                self._pool.putconn(connection)
+        if not self._places.acquire(blocking=False):
+            raise DatabaseUnavailable("too many at once")
+        try:
+            pauses = iter(PAUSES)
+            while True:
+                connection = self._connection(deadline)
+                was_kept = connection.has_served
+                try:
+                    return connection.run(statement, parameters, deadline)
+                except psycopg.Error as error:
+                    failure = error
+                finally:
+                    self._pool.putconn(connection)
+                state = failure.sqlstate or ""
+                if state[:2] in _REFUSALS or isinstance(failure, psycopg.DataError):
+                    raise RecordRefused(state or type(failure).__name__)
+                if was_kept and connection.closed:
+                    # After Neon slept, what was kept is dead, this one and the others.
+                    self._pool.drain()
+                    continue
+                pause = next(pauses, math.inf) if connection.closed else math.inf
+                if time.monotonic() + pause >= deadline:
+                    raise DatabaseUnavailable(state or type(failure).__name__)
+                time.sleep(pause)
+        finally:
+            self._places.release()
 
     def _connection(self, deadline: float) -> "_BoundedConnection":
         try:
@@ -192,7 +212,14 @@ class _BoundedConnection(Connection[TupleRow]):
         self, statement: str, parameters: Sequence[object] | Mapping[str, object], deadline: float
     ) -> TupleRow:
         self._give_up_at = min(deadline, time.monotonic() + EXECUTE_TIMEOUT)
-        cursor = self.execute(statement, parameters)
+        try:
+            cursor = self.execute(statement, parameters)
+        except psycopg.OperationalError:
+            # A statement that we wait for no longer would else go on waiting in Postgres.
+            with contextlib.suppress(psycopg.Error):
+                self.cancel_safe(timeout=CANCEL_TIMEOUT)
+            self.close()  # its state is not known
+            raise
         self.has_served = True
         return (cursor.description and cursor.fetchone()) or ()
 

@@ -21,6 +21,7 @@ from lib.jsontext import Json, coalesce, parse, to_text
 from lib.signature import SignedDocument
 
 _AI_GENERATED = "task.ai_generated"
+_TYPES = {_AI_GENERATED, "task.completed"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,19 +57,19 @@ def read(signed: SignedDocument, headers: Mapping[str, str]) -> AiGenerated | No
     else:
         beside, signed_beside, data = _object(parse(signed.envelope)), {}, document
 
-    if signed_beside.get("type") is not None:
+    if signed_beside.get("type") is not None or "ai_response" in signed_beside:
         envelope, ai_result = signed_beside, _unwrap(signed_beside)
     elif _is_envelope(data):
         envelope, ai_result = _object(data), _unwrap(_object(data))
     else:
-        envelope, ai_result = {**signed_beside, "type": _AI_GENERATED, "event": None}, data
+        envelope, ai_result = {**signed_beside, "event": None}, data
 
     callback_url = _first(
         envelope.get("callback_url"),
         beside.get("callback_url"),
         headers.get("x-modelriver-callback-url"),
     )
-    if envelope.get("type") != _AI_GENERATED or callback_url is None:
+    if coalesce(envelope.get("type"), _AI_GENERATED) != _AI_GENERATED or callback_url is None:
         return None
     channel_id = _first(
         _identifier(envelope.get("channel_id")),
@@ -97,9 +98,9 @@ def _unwrap(envelope: Mapping[str, Json]) -> Json:
 
 
 def _is_envelope(data: Json) -> bool:
-    # An AI result may have a member `type` of its own; ModelRiver's all begin like this.
+    # An AI result may have a member `type` of its own.
     kind = _object(data).get("type")
-    return isinstance(kind, str) and kind.startswith("task.")
+    return isinstance(kind, str) and kind in _TYPES
 
 
 def _object(value: Json) -> dict[str, Json]:

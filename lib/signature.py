@@ -10,6 +10,7 @@ A delivery counts when either scheme verifies with any configured secret.
 """
 
 import hmac
+import itertools
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,9 @@ from lib.jsontext import members
 
 TOLERANCE = 300
 """Seconds by which a signed timestamp may differ from now, either way."""
+
+MAX_MEMBERS = 100
+"""Members of a body around `data`; a stranger's thousands are not looked at."""
 
 _UNIX_SECONDS = re.compile(r"[0-9]{1,12}")
 
@@ -72,10 +76,11 @@ def _part_data(body: bytes) -> tuple[bytes, bytes] | None:
     """The text of the one top-level `data` member, and the body with null in its place."""
     try:
         text = body.decode()
-        spans = [(start, end) for name, start, end in members(text) if name == "data"]
+        found = list(itertools.islice(members(text), MAX_MEMBERS + 1))
     except (ValueError, RecursionError):
         return None
-    if len(spans) != 1:
+    spans = [(start, end) for name, start, end in found if name == "data"]
+    if len(spans) != 1 or len(found) > MAX_MEMBERS:
         return None  # given twice, the one that is verified might not be the one that is used
     start, end = spans[0]
     return text[start:end].encode(), (text[:start] + "null" + text[end:]).encode()

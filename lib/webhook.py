@@ -158,8 +158,14 @@ class Webhook:
         # A record that was there before is called back as it was first signed and stored.
         ai_data = event.ai_result if record.is_new else record.stored_ai_data
         payload = success(record.id, record.saved_at, TABLE, ai_data)
+        # Its URL may be a stranger's, who came first with a delivery that does not sign it.
+        url = (
+            record.callback_url
+            if self._callbacks.allows(record.callback_url)
+            else event.callback_url
+        )
         try:
-            self._call_back(record.callback_url, payload, deadline, answer)
+            self._call_back(url, payload, deadline, answer)
         except DeliveryError as error:
             answer.note = (record.id, f"{error.outcome}: {error.reason}")
             raise
@@ -170,7 +176,7 @@ class Webhook:
         answer.log["outcome"] = "called_back"
 
     def _is_settled(self, record: Record) -> bool:
-        refused = (record.callback_error or "").startswith(CallbackRefused.outcome)
+        refused = (record.callback_error or "").startswith(f"{CallbackRefused.outcome}: HTTP")
         return record.called_back or refused or record.id in self._called_back
 
     def _tell_of_failure(self, event: AiGenerated, deadline: float, answer: Answer) -> None:

@@ -11,12 +11,21 @@ from typing import Never
 
 import psycopg
 import pytest
+from hypothesis import HealthCheck, settings
 from psycopg.rows import DictRow, dict_row
 
 from lib.local.modelriver import ModelRiver
 from lib.local.postgres import PgBouncer, Postgres, pgbouncer_binary, postgres_binaries
 from lib.local.process import PartMissing
 from lib.local.vercel import Vercel
+
+# A busy machine is no failure of the code's; each example is delivered under a channel of its own.
+settings.register_profile(
+    "busy",
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+settings.load_profile("busy")
 
 type Connection = psycopg.Connection[DictRow]
 

@@ -236,6 +236,27 @@ def test_an_answer_that_dribbles_is_not_waited_for() -> None:
         callbacks.close()
 
 
+def test_an_answer_whose_body_dribbles_is_an_answer() -> None:
+    """The status is there; what follows does not matter."""
+    give_up = threading.Event()
+
+    def dribble(listener: socket.socket) -> None:
+        connection, _ = listener.accept()
+        with connection:
+            connection.recv(65536)
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
+            while not give_up.wait(0.05):
+                connection.sendall(b"x")
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=dribble, args=(listener,), daemon=True).start()
+        origin = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        callbacks = Callbacks("mr-key", {Origin.of(origin)})
+        callbacks.send(f"{origin}/v1/callback/c", {}, timeout=0.5)
+        give_up.set()
+        callbacks.close()
+
+
 def test_a_netrc_entry_does_not_replace_the_key(
     real: tuple[ModelRiver, Callbacks],
     tmp_path_factory: pytest.TempPathFactory,

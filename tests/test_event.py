@@ -136,6 +136,12 @@ def test_ai_result_of_any_shape(ai_response: Json, ai_result: Json) -> None:
     assert seen(whole({**DOCUMENTED, "ai_response": ai_response})).ai_result == ai_result
 
 
+def test_an_envelope_without_a_type_is_not_lost() -> None:
+    untyped = {name: value for name, value in DOCUMENTED.items() if name != "type"}
+    assert whole(untyped) == whole(DOCUMENTED)
+    assert seen(whole({**BARE, "data": {"type": "task.todo"}})).ai_result == {"type": "task.todo"}
+
+
 def test_an_ai_result_that_is_elsewhere_is_not_lost() -> None:
     document = {**BARE, "type": "task.ai_generated"}
     assert seen(whole(document)).ai_result == {"title": "Inception"}

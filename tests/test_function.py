@@ -304,6 +304,20 @@ def test_a_client_that_dribbles_is_let_go(house: House, delivery: Delivery) -> N
         dribbling.join()
 
 
+@pytest.mark.parametrize(
+    "request_line", [b"GET http://[/x HTTP/1.1\r\n\r\n", b"POST http://[/x HTTP/1.1\r\n\r\n"]
+)
+def test_what_the_runtime_cannot_read(house: House, request_line: bytes) -> None:
+    assert send(house, request_line)[0] == 400
+
+
+def test_white_space_around_a_header(house: House, delivery: Delivery) -> None:
+    padded = {name: f"{value} \t" for name, value in delivery.headers.items()}
+    request = head(Delivery(padded, b""), f"Content-Length: {len(delivery.body)} ")
+    assert send(house, request, delivery.body)[0] == 200
+    assert stored(house, delivery)
+
+
 def test_what_is_no_http_at_all(house: House) -> None:
     with connect(house) as client:
         client.sendall(b"\x16\x03\x01\x02\0\x01\0\x01\xfc\x03\x03\r\n\r\n")

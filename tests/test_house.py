@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lib.jsontext import Json
@@ -367,9 +367,7 @@ def test_both_secrets_of_a_rotation(
             assert modelriver.deliver(vercel.url, signer.sign(payload)).status == 200
 
 
-@settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=150)
 @given(body=st.binary(), cut=st.integers(0, 400), flip=st.integers(0, 3000))
 def test_no_mangled_body_is_without_a_defined_answer(
     house: House, body: bytes, cut: int, flip: int
@@ -384,9 +382,7 @@ def test_no_mangled_body_is_without_a_defined_answer(
         assert reply.json in (RECEIVED, {"error": "Invalid body"})
 
 
-@settings(
-    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=100)
 @given(
     ai_result=json_values,
     members=st.dictionaries(

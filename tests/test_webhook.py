@@ -122,6 +122,16 @@ def test_another_instance_knows_from_the_row_that_it_was_called_back(
     assert len(river.callbacks) == 1
 
 
+def test_a_callback_url_that_a_stranger_put_there_first_silences_nobody(
+    webhook: Webhook, river: ModelRiver
+) -> None:
+    payload = aged(river, 0)
+    assert receive(webhook, river, {**payload, "callback_url": "https://evil.test/"}).status == 200
+    assert receive(webhook, river, payload).status == 200
+    (callback,) = river.callbacks_for(str(payload["channel_id"]))
+    assert "data" in callback.content
+
+
 def test_what_was_called_back_is_not_remembered_for_ever(
     webhook: Webhook, river: ModelRiver
 ) -> None:
