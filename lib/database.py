@@ -38,7 +38,7 @@ CANCEL_TIMEOUT = 1.0
 MAX_CONNECTIONS = 4
 """Connections an instance keeps: a statement takes under a millisecond, so few serve many."""
 MAX_AT_ONCE = 64
-"""Statements under way or waiting for a connection; more are told to come again at once."""
+"""Rows being saved or waiting for a connection; more deliveries are told to come again at once."""
 PAUSES = (0.2, 0.5, 1.0, 2.0)
 """Seconds before a statement is sent again after a fresh connection failed: Postgres may be
 restarting, and a person is waiting."""
@@ -135,7 +135,12 @@ class Database:
         `deadline` is a time.monotonic() to be done by. Raises RecordRefused where Postgres will
         never take this row, DatabaseUnavailable for everything else.
         """
-        return Record(*self._execute(_SAVE, astuple(content), deadline))
+        if not self._places.acquire(blocking=False):
+            raise DatabaseUnavailable("too many at once")
+        try:
+            return Record(*self._execute(_SAVE, astuple(content), deadline))
+        finally:
+            self._places.release()
 
     def note(self, record_id: str, callback_error: str | None, deadline: float) -> None:
         """Note on the row that ModelRiver took the callback, or why not; a success stays.
@@ -152,32 +157,27 @@ class Database:
         self, statement: str, parameters: Sequence[object] | Mapping[str, object], deadline: float
     ) -> TupleRow:
         """The first row that the statement returns, or () where it returns none."""
-        if not self._places.acquire(blocking=False):
-            raise DatabaseUnavailable("too many at once")
-        try:
-            pauses = iter(PAUSES)
-            while True:
-                connection = self._connection(deadline)
-                was_kept = connection.has_served
-                try:
-                    return connection.run(statement, parameters, deadline)
-                except psycopg.Error as error:
-                    failure = error
-                finally:
-                    self._pool.putconn(connection)
-                state = failure.sqlstate or ""
-                if state[:2] in _REFUSALS or isinstance(failure, psycopg.DataError):
-                    raise RecordRefused(state or type(failure).__name__)
-                if was_kept and connection.closed:
-                    # After Neon slept, what was kept is dead, this one and the others.
-                    self._pool.drain()
-                    continue
-                pause = next(pauses, math.inf) if connection.closed else math.inf
-                if time.monotonic() + pause >= deadline:
-                    raise DatabaseUnavailable(state or type(failure).__name__)
-                time.sleep(pause)
-        finally:
-            self._places.release()
+        pauses = iter(PAUSES)
+        while True:
+            connection = self._connection(deadline)
+            was_kept = connection.has_served
+            try:
+                return connection.run(statement, parameters, deadline)
+            except psycopg.Error as error:
+                failure = error
+            finally:
+                self._pool.putconn(connection)
+            state = failure.sqlstate or ""
+            if state[:2] in _REFUSALS or isinstance(failure, psycopg.DataError):
+                raise RecordRefused(state or type(failure).__name__)
+            if was_kept and connection.closed:
+                # After Neon slept, what was kept is dead, this one and the others.
+                self._pool.drain()
+                continue
+            pause = next(pauses, math.inf) if connection.closed else math.inf
+            if time.monotonic() + pause >= deadline:
+                raise DatabaseUnavailable(state or type(failure).__name__)
+            time.sleep(pause)
 
     def _connection(self, deadline: float) -> "_BoundedConnection":
         try:
