@@ -25,6 +25,8 @@ from tests.conftest import assert_nothing_is_told
 from tests.test_house import settled
 
 MOVIE: Json = {"title": "Inception"}
+SPARE_THREADS = 4
+"""Fewer than the deliveries of any fault, each of which would leave one behind if it leaked."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +108,7 @@ def test_a_database_fault_ends_in_a_503_and_leaves_nothing_behind(ruin: Ruin, fa
     before = ruin.holdings()
     fault.begin(ruin)
     try:
-        replies = ruin.deliver_many(6)
+        replies = ruin.deliver_many(8)
     finally:
         fault.end(ruin)
     assert {reply.status for reply in replies} == {503}
@@ -117,7 +119,8 @@ def test_a_database_fault_ends_in_a_503_and_leaves_nothing_behind(ruin: Ruin, fa
 
 
 def not_more(after: tuple[int, int], before: tuple[int, int]) -> bool:
-    return all(now <= then for now, then in zip(after, before, strict=True))
+    """No socket more, and of threads at most a few: callbacks have up to 64, made as needed."""
+    return after[1] <= before[1] and after[0] <= before[0] + SPARE_THREADS
 
 
 def test_a_callback_host_that_says_nothing(ruin: Ruin) -> None:
@@ -146,7 +149,10 @@ class Resolver:
 
     def __init__(self) -> None:
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.socket.bind(("127.0.0.54", 53))
+        self.address = (
+            f"127.0.{os.getpid() % 250}.{os.getpid() % 241 + 2}"  # another run's is taken
+        )
+        self.socket.bind((self.address, 53))
         self.answers = False
         threading.Thread(target=self._serve, daemon=True).start()
 
@@ -166,7 +172,7 @@ class Resolver:
 def test_names_that_nobody_looks_up(ruin: Ruin, tmp_path: Path) -> None:
     """The function gets a resolv.conf of its own, which names a server that says nothing."""
     resolver = Resolver()
-    (tmp_path / "resolv.conf").write_text("nameserver 127.0.0.54\n")
+    (tmp_path / "resolv.conf").write_text(f"nameserver {resolver.address}\n")
     port = ruin.modelriver.origin.rpartition(":")[2]
     origins = [f"http://{name}.test:{port}" for name in ("modelriver", "another")]
     settings = {

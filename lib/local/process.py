@@ -4,6 +4,7 @@ import contextlib
 import ctypes
 import os
 import pwd
+import random
 import signal
 import socket
 import subprocess
@@ -20,11 +21,16 @@ class PartMissing(Exception):
 
 
 def free_port() -> int:
-    """A loopback port that nobody listens on just now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A loopback port that nobody listens on just now.
+
+    Below those that the system gives to outgoing connections (32768 and up on Linux): one of these
+    would take the port of a server that is down for a while, or even connect to itself.
+    """
+    while True:
+        port = random.randrange(15000, 32000)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def unprivileged_user() -> str | None:
@@ -108,6 +114,8 @@ def wait_for(
             tail = log.read_text(errors="replace")[-2000:]
             raise RuntimeError(f"{what} did not start:\n{tail}")
         time.sleep(0.01)
+    if child.poll() is not None:  # whatever answers there is another
+        raise RuntimeError(f"{what} ended:\n{log.read_text(errors='replace')[-2000:]}")
 
 
 def listens(port: int) -> bool:
