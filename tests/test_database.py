@@ -278,6 +278,21 @@ def test_a_statement_that_is_given_up_is_not_left_behind(
             assert watcher.execute(query, [database]).fetchall() == []
 
 
+def test_a_fresh_connection_that_fails_is_tried_again(
+    kept: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As while Postgres restarts behind its pooler."""
+    original, failures = psycopg.Connection.execute, iter([True])
+
+    def execute(self: psycopg.Connection, *arguments: object) -> object:
+        if next(failures, False):
+            raise psycopg.OperationalError("server closed the connection unexpectedly")
+        return original(self, *arguments)  # type: ignore[call-overload]
+
+    monkeypatch.setattr(psycopg.Connection, "execute", execute)
+    assert kept.save(ROW, soon()).is_new
+
+
 def test_a_statement_that_hangs_is_given_up(
     kept: Database, postgres: Postgres, database: str
 ) -> None:
