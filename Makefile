@@ -17,7 +17,7 @@ dev: $(READY)  ## Run the function on http://127.0.0.1:3000, anew at each change
 
 test: $(READY)  ## Run all tests, and demand that they reach every line and branch
 	@$(BIN)/coverage erase
-	@$(BIN)/coverage run -m pytest $(ARGS)
+	@$(BIN)/coverage run -m pytest --numprocesses 4 --dist loadgroup $(ARGS)
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report
 
