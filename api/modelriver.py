@@ -11,11 +11,14 @@ import os
 import re
 import socket
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 
-from lib.errors import BodyTimeout, BodyTooLarge, InvalidBody, LengthRequired, Misconfigured
-from lib.jsontext import Json, dump
-from lib.webhook import Webhook
+from lib import runtime
+
+with runtime.quick_start():
+    from lib.errors import BodyTimeout, BodyTooLarge, InvalidBody, LengthRequired, Misconfigured
+    from lib.jsontext import Json, dump
+    from lib.webhook import Webhook
 
 MAX_BODY = 4_718_592
 """Bytes, 4.5 MiB: what Vercel lets through (https://vercel.com/docs/functions/limitations)."""
@@ -26,9 +29,7 @@ MAX_LINE = 8192
 LINGER = 2.0
 """Seconds for a client to finish sending what is not wanted any more."""
 
-# The runtime makes its server after it has imported us. Of a burst, a backlog of five (the default)
-# lets the rest wait a second, or resets them.
-ThreadingHTTPServer.request_queue_size = 1024
+runtime.spare()
 
 WEBHOOK = Webhook(os.environ)
 
@@ -45,6 +46,7 @@ class handler(BaseHTTPRequestHandler):  # noqa: N801 - Vercel looks for this ver
         retry = {"Retry-After": "5"} if answer.status == 503 else {}
         self._send(answer.status, answer.content, retry)
         WEBHOOK.conclude(answer)
+        runtime.expect_nothing_after(self)
 
     def do_GET(self) -> None:
         """Health check: are all settings there? Asks no database, tells nothing else."""

@@ -58,6 +58,8 @@ class Callbacks:
         adapter = HTTPAdapter(pool_maxsize=MAX_CONCURRENT, max_retries=retry)
         self._session.mount("https://", adapter)
         self._session.mount("http://", adapter)
+        # Made once: only URL and body differ from one callback to the next.
+        self._request = self._session.prepare_request(requests.Request("POST", "http://localhost"))
         self._threads = ThreadPoolExecutor(MAX_CONCURRENT, thread_name_prefix="callback")
 
     def send(self, url: str, payload: dict[str, Json], timeout: float) -> None:
@@ -99,9 +101,11 @@ class Callbacks:
         return False
 
     def _post(self, url: str, body: str, answered: list[int]) -> None:
-        with self._session.post(
-            url,
-            data=body.encode(),
+        request = self._request.copy()
+        request.url = url
+        request.prepare_body(body.encode(), files=None)
+        with self._session.send(
+            request,
             timeout=(CONNECT_TIMEOUT, READ_TIMEOUT),
             allow_redirects=False,
             stream=True,

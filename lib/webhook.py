@@ -155,15 +155,13 @@ class Webhook:
             answer.log["outcome"] = "known"
             return
 
-        # A record that was there before is called back as it was first signed and stored.
-        ai_data = event.ai_result if record.is_new else record.stored_ai_data
+        # A record that was there before is called back as it was first signed and stored. Its URL
+        # may be a stranger's, though, who came first with a delivery that does not sign it.
+        url, ai_data = event.callback_url, event.ai_result
+        if not record.is_new:
+            ai_data = record.stored_ai_data
+            url = record.callback_url if self._callbacks.allows(record.callback_url) else url
         payload = success(record.id, record.saved_at, TABLE, ai_data)
-        # Its URL may be a stranger's, who came first with a delivery that does not sign it.
-        url = (
-            record.callback_url
-            if self._callbacks.allows(record.callback_url)
-            else event.callback_url
-        )
         try:
             self._call_back(url, payload, deadline, answer)
         except DeliveryError as error:
