@@ -104,7 +104,7 @@ FAULTS = [
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
 def test_a_database_fault_ends_in_a_503_and_leaves_nothing_behind(ruin: Ruin, fault: Fault) -> None:
-    assert {reply.status for reply in ruin.deliver_many(48)} == {200}
+    assert {reply.status for reply in ruin.deliver_many(48)} == {200}, ruin.vercel.log[-48:]
     before = ruin.holdings()
     fault.begin(ruin)
     try:
@@ -113,8 +113,8 @@ def test_a_database_fault_ends_in_a_503_and_leaves_nothing_behind(ruin: Ruin, fa
         fault.end(ruin)
     assert {reply.status for reply in replies} == {503}
     assert max(reply.seconds for reply in replies) < 25
-    assert settled(lambda: ruin.deliver().status == 200)
-    assert {reply.status for reply in ruin.deliver_many(12)} == {200}
+    assert settled(lambda: ruin.deliver().status == 200), ruin.vercel.log[-5:]
+    assert {reply.status for reply in ruin.deliver_many(12)} == {200}, ruin.vercel.log[-12:]
     assert settled(lambda: not_more(ruin.holdings(), before)), (before, ruin.holdings())
 
 

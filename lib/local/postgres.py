@@ -1,5 +1,6 @@
 """A real Postgres, and a real PgBouncer in transaction mode before it, on loopback ports."""
 
+import contextlib
 import importlib.util
 import os
 import shutil
@@ -99,10 +100,20 @@ class Postgres:
             connection.execute(SCHEMA.read_bytes())
 
     def _signal_all(self, number: signal.Signals) -> None:
-        if self._server:
-            children = Path(f"/proc/{self._server.pid}/task/{self._server.pid}/children")
-            for pid in [self._server.pid, *map(int, children.read_text().split())]:
-                os.kill(pid, number)
+        if self._server is None:
+            return
+        children = Path(f"/proc/{self._server.pid}/task/{self._server.pid}/children")
+        signalled: list[int] = []
+        # One reading may miss a child while others come and go (proc(5)).
+        while missed := [
+            pid
+            for pid in (self._server.pid, *map(int, children.read_text().split()))
+            if pid not in signalled
+        ]:
+            signalled += missed
+            for pid in missed:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, number)
 
     def _initialize(self) -> None:
         user = process.unprivileged_user()
@@ -157,6 +168,7 @@ class PgBouncer:
             f"default_pool_size = {self._server_connections}\n"
             "max_client_conn = 2000\n"
             "auth_type = trust\n"
+            "admin_users = postgres\n"
             f"auth_file = {self._folder}/users.txt\n"
             "listen_addr = 127.0.0.1\n"
             f"listen_port = {self.port}\n"
@@ -183,6 +195,21 @@ class PgBouncer:
         """Stop it at once: every client is cut off."""
         if self._bouncer:
             process.stop(self._bouncer, signal.SIGTERM)
+
+    def statements(self, database: str = "postgres") -> int:
+        """How many statements have passed to a database so far."""
+        with psycopg.connect(self.url("pgbouncer"), autocommit=True) as console:
+            totals = console.pgconn.exec_(b"SHOW STATS_TOTALS")  # the console takes no parameters
+        column = [totals.fname(each) for each in range(totals.nfields)].index(b"query_count")
+        return sum(
+            int(totals.get_value(row, column) or 0)
+            for row in range(totals.ntuples)
+            if totals.get_value(row, 0) == database.encode()
+        )
+
+    def connections(self, database: str = "postgres") -> int:
+        """How many connections clients have opened to a database so far."""
+        return (self._folder / "pgbouncer.log").read_text().count(f"login attempt: db={database} ")
 
     def freeze(self) -> None:
         if self._bouncer:
