@@ -156,7 +156,8 @@ class handler(BaseHTTPRequestHandler):  # noqa: N801 - Vercel looks for this ver
         with contextlib.suppress(OSError):
             try:
                 super().handle()
-            except ValueError:  # the runtime's own, of a request that it cannot read
+            except ValueError:  # the runtime's own, of a path that it cannot read
+                self.path = "/"  # it would read it again for its first answer
                 self._send(400, {"error": "Bad request"})
             if not self._body_is_read:
                 self._linger()

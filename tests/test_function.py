@@ -12,6 +12,7 @@ import pytest
 
 from api import modelriver as function
 from lib.local.modelriver import Delivery
+from lib.local.vercel import Vercel
 from tests.conftest import House
 
 PATH = "/api/modelriver"
@@ -309,6 +310,13 @@ def test_a_client_that_dribbles_is_let_go(house: House, delivery: Delivery) -> N
 )
 def test_what_the_runtime_cannot_read(house: House, request_line: bytes) -> None:
     assert send(house, request_line)[0] == 400
+
+
+def test_what_the_runtime_cannot_read_comes_first(house: House) -> None:
+    """The first answer tells of the process's start, for which the runtime reads the path again."""
+    with Vercel(house.modelriver.settings) as vercel:
+        fresh = House(house.modelriver, vercel, house.connection)
+        assert send(fresh, b"GET http://[/x HTTP/1.1\r\n\r\n")[0] == 400
 
 
 def test_white_space_around_a_header(house: House, delivery: Delivery) -> None:
