@@ -58,6 +58,27 @@ def test_a_kept_folder_keeps_its_rows() -> None:
         subprocess.run(["rm", "-rf", folder], check=True)
 
 
+def test_a_pgbouncer_that_crashes_is_started_again(
+    postgres: Postgres, pgbouncer: PgBouncer
+) -> None:
+    with PgBouncer(postgres) as bouncer:
+        (pid,) = bouncer.processes()
+        os.kill(pid, signal.SIGKILL)
+        give_up_at = time.monotonic() + 10
+        while not _answers(bouncer) and time.monotonic() < give_up_at:
+            time.sleep(0.01)
+        assert _answers(bouncer)
+        assert bouncer.crashes == 1
+
+
+def _answers(bouncer: PgBouncer) -> bool:
+    try:
+        psycopg.connect(bouncer.url()).close()
+    except psycopg.OperationalError:
+        return False
+    return True
+
+
 def test_a_function_that_cannot_start_says_why(tmp_path: Path) -> None:
     (tmp_path / "api").mkdir()
     (tmp_path / "api" / "modelriver.py").write_text("import nowhere\n")

@@ -106,6 +106,8 @@ class Chaos:
             self._break_things()
             sender.join()
             settled = self._settle()
+            if self._pgbouncer.crashes:
+                self.done["PgBouncer crashed by itself"] = self._pgbouncer.crashes
             return self._compare(settled)
 
     def _send(self) -> None:

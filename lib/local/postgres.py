@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import threading
 from pathlib import Path
 from typing import Self
 
@@ -99,17 +100,17 @@ class Postgres:
         with psycopg.connect(self.url(database), autocommit=True) as connection:
             connection.execute(SCHEMA.read_bytes())
 
-    def _signal_all(self, number: signal.Signals) -> None:
+    def processes(self) -> list[int]:
+        """The ids of the server's processes, the first one first."""
         if self._server is None:
-            return
+            return []
         children = Path(f"/proc/{self._server.pid}/task/{self._server.pid}/children")
+        return [self._server.pid, *map(int, children.read_text().split())]
+
+    def _signal_all(self, number: signal.Signals) -> None:
         signalled: list[int] = []
         # One reading may miss a child while others come and go (proc(5)).
-        while missed := [
-            pid
-            for pid in (self._server.pid, *map(int, children.read_text().split()))
-            if pid not in signalled
-        ]:
+        while missed := [pid for pid in self.processes() if pid not in signalled]:
             signalled += missed
             for pid in missed:
                 with contextlib.suppress(ProcessLookupError):
@@ -151,6 +152,8 @@ class PgBouncer:
         self._server_connections = server_connections
         self._folder = Path()
         self._bouncer: subprocess.Popen[bytes] | None = None
+        self.crashes = 0
+        """How often it ended by itself, and was started again."""
         self.port = process.free_port()
 
     def url(self, database: str = "postgres") -> str:
@@ -183,18 +186,17 @@ class PgBouncer:
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def start(self) -> None:
-        log = self._folder / "pgbouncer.log"
-        bouncer = self._bouncer = process.start(
-            [pgbouncer_binary(), self._folder / "pgbouncer.ini"],
-            log=log,
-            user=process.unprivileged_user(),
-        )
-        process.wait_for(lambda: process.listens(self.port), "PgBouncer", bouncer, log)
+        bouncer = self._launch()
+        threading.Thread(target=self._supervise, args=(bouncer,), daemon=True).start()
 
     def stop(self) -> None:
         """Stop it at once: every client is cut off."""
         if self._bouncer:
-            process.stop(self._bouncer, signal.SIGTERM)
+            bouncer, self._bouncer = self._bouncer, None
+            process.stop(bouncer, signal.SIGTERM)
+
+    def processes(self) -> list[int]:
+        return [self._bouncer.pid] if self._bouncer else []
 
     def statements(self, database: str = "postgres") -> int:
         """How many statements have passed to a database so far."""
@@ -218,3 +220,23 @@ class PgBouncer:
     def thaw(self) -> None:
         if self._bouncer:
             self._bouncer.send_signal(signal.SIGCONT)
+
+    def _launch(self) -> "subprocess.Popen[bytes]":
+        log = self._folder / "pgbouncer.log"
+        bouncer = self._bouncer = process.start(
+            [pgbouncer_binary(), self._folder / "pgbouncer.ini"],
+            log=log,
+            user=process.unprivileged_user(),
+        )
+        process.wait_for(lambda: process.listens(self.port), "PgBouncer", bouncer, log)
+        return bouncer
+
+    def _supervise(self, bouncer: "subprocess.Popen[bytes]") -> None:
+        """Start it again where it ended by itself, as a service manager does.
+
+        Debian's 1.18 may crash over a cancel request (pgbouncer/pgbouncer#822). It lives as long
+        as this thread, which started it.
+        """
+        while bouncer.wait() is not None and self._bouncer is bouncer:
+            self.crashes += 1
+            bouncer = self._launch()
