@@ -13,6 +13,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from lib.database import MAX_CONNECTIONS
 from lib.jsontext import Json
 from lib.local import load
 from lib.local.chaos import Chaos
@@ -54,9 +55,18 @@ class Ruin:
         with psycopg.connect(self.postgres.url()) as connection:
             return connection.execute(query, [channel_id]).fetchall()
 
-    def holdings(self) -> tuple[int, int]:
-        """How many threads and sockets the function's process has."""
-        return load.threads(self.vercel.pid), load.sockets(self.vercel.pid)
+    def threads(self) -> int:
+        return load.threads(self.vercel.pid)
+
+    def leaks(self, threads_before: int) -> list[str]:
+        """What the function's process has more of than it may keep."""
+        peers = load.peers(self.vercel.pid)
+        counted = {
+            "threads": (self.threads(), threads_before + SPARE_THREADS),
+            "connections to the database": (peers[self.to_database.port], MAX_CONNECTIONS),
+            "connections to the callback host": (peers[self.to_callback.port], 1),
+        }
+        return [f"{now} {what}" for what, (now, most) in counted.items() if now > most]
 
 
 def new_channel() -> str:
@@ -105,7 +115,7 @@ FAULTS = [
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
 def test_a_database_fault_ends_in_a_503_and_leaves_nothing_behind(ruin: Ruin, fault: Fault) -> None:
     assert {reply.status for reply in ruin.deliver_many(48)} == {200}, ruin.vercel.log[-48:]
-    before = ruin.holdings()
+    threads = ruin.threads()
     fault.begin(ruin)
     try:
         replies = ruin.deliver_many(8)
@@ -115,12 +125,7 @@ def test_a_database_fault_ends_in_a_503_and_leaves_nothing_behind(ruin: Ruin, fa
     assert max(reply.seconds for reply in replies) < 25
     assert settled(lambda: ruin.deliver().status == 200), ruin.vercel.log[-5:]
     assert {reply.status for reply in ruin.deliver_many(12)} == {200}, ruin.vercel.log[-12:]
-    assert settled(lambda: not_more(ruin.holdings(), before)), (before, ruin.holdings())
-
-
-def not_more(after: tuple[int, int], before: tuple[int, int]) -> bool:
-    """No socket more, and of threads at most a few: callbacks have up to 64, made as needed."""
-    return after[1] <= before[1] and after[0] <= before[0] + SPARE_THREADS
+    assert settled(lambda: ruin.leaks(threads) == []), ruin.leaks(threads)
 
 
 def test_a_callback_host_that_says_nothing(ruin: Ruin) -> None:
@@ -128,7 +133,7 @@ def test_a_callback_host_that_says_nothing(ruin: Ruin) -> None:
     url = f"http://127.0.0.1:{ruin.to_callback.port}/v1/callback/{channel_id}"
     assert ruin.deliver(callback_url=f"{url}-first").status == 200
     assert {reply.status for reply in ruin.deliver_many(48)} == {200}
-    before = ruin.holdings()
+    threads = ruin.threads()
     ruin.to_callback.swallow()
     try:
         reply = ruin.deliver(channel_id, callback_url=url)
@@ -141,7 +146,7 @@ def test_a_callback_host_that_says_nothing(ruin: Ruin) -> None:
     ((record_id, _),) = ruin.rows(channel_id)
     task_ids = {each.content["task_id"] for each in ruin.modelriver.callbacks_for(channel_id)}
     assert task_ids == {f"neon_{record_id}"}
-    assert settled(lambda: not_more(ruin.holdings(), before)), (before, ruin.holdings())
+    assert settled(lambda: ruin.leaks(threads) == []), ruin.leaks(threads)
 
 
 class Resolver:
