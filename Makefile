@@ -56,6 +56,15 @@ chaos: $(READY)  ## Break everything while AI results are delivered, and count (
 fuzz: $(READY)  ## Feed the function mangled deliveries, guided by coverage (ARGS="--seconds 600")
 	@$(BIN)/python -m lib.local fuzz $(ARGS)
 
+bench: $(READY)  ## Measure against the same job stripped bare (ARGS="--rounds 5 --against REVISION --json")
+	@$(BIN)/python -m lib.local bench $(ARGS)
+
+bench-scale: $(READY)  ## Measure 1, 2, 4 and 8 instances before one PgBouncer
+	@$(BIN)/python -m lib.local bench-scale $(ARGS)
+
+profile: $(READY)  ## Draw where the time of a warm delivery and of a start goes
+	@$(BIN)/python -m lib.local profile
+
 soak: $(READY)  ## Deliver 50,000 AI results to one instance, and watch its memory
 	@$(BIN)/python -m lib.local soak $(ARGS)
 
@@ -74,4 +83,4 @@ $(READY): requirements.txt requirements-dev.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $@
 
-.PHONY: help demo dev test check build preview cleanup production send status pins chaos fuzz soak schema clean
+.PHONY: help demo dev test check build preview cleanup production send status pins chaos fuzz bench bench-scale profile soak schema clean

@@ -4,7 +4,21 @@ import argparse
 import os
 import sys
 
-from lib.local import build, chaos, demo, dev, fuzz, preview, schema, send, soak, status
+from lib.local import (
+    bench,
+    build,
+    chaos,
+    demo,
+    dev,
+    fuzz,
+    preview,
+    profile,
+    scale,
+    schema,
+    send,
+    soak,
+    status,
+)
 from lib.local.process import PartMissing
 
 PROBLEMS = (
@@ -68,6 +82,17 @@ def _parser() -> argparse.ArgumentParser:
     pace = "of ModelRiver's clock; at 1, what its real pace would bring"
     broken.add_argument("--speed", type=float, default=chaos.SPEED, help=pace)
 
+    compared = commands.add_parser("bench", help="latency, CPU and cold start, as ratios")
+    compared.add_argument("--rounds", type=int, default=5)
+    compared.add_argument("--json", action="store_true", help="for scripts")
+    compared.add_argument("--against", help="another revision of this project to run as well")
+    compared.add_argument("--plot", action="store_true", help="draw the README's picture anew")
+
+    scaled = commands.add_parser("bench-scale", help="1 to 8 instances before one PgBouncer")
+    scaled.add_argument("--deliveries", type=int, default=4000)
+
+    commands.add_parser("profile", help="flame graphs of warm deliveries and of a start")
+
     driven = commands.add_parser("soak", help="drive one instance for long, then with bursts")
     driven.add_argument("--deliveries", type=int, default=50_000)
 
@@ -107,6 +132,17 @@ def _run(arguments: argparse.Namespace) -> int:
             print(preview.deploy_production(os.environ))
         case "chaos":
             return chaos.run(arguments.seed, arguments.seconds, arguments.rate, arguments.speed)
+        case "bench":
+            return bench.run(
+                arguments.rounds,
+                as_json=arguments.json,
+                against=arguments.against,
+                plot=arguments.plot,
+            )
+        case "bench-scale":
+            return scale.run(arguments.deliveries)
+        case "profile":
+            profile.run()
         case "soak":
             return soak.run(arguments.deliveries)
         case "fuzz":

@@ -1,18 +1,23 @@
 """Load for the benches: deliveries, many at once, and what the process that takes them spends."""
 
+import contextlib
 import itertools
 import os
+import socket
+import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from http.client import HTTPConnection, HTTPException
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
+from lib.local import process
 from lib.local.modelriver import Delivery
 
 CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
+SINK = Path(__file__).with_name("sink.py")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +28,7 @@ class Load:
     latencies: list[float]
     """Seconds of each delivery, shortest first."""
     statuses: Counter[int]
+    """How often each status was answered; 0 where there was no answer."""
 
     def quantile(self, share: float) -> float:
         """Seconds within which that share of the deliveries was answered."""
@@ -34,19 +40,31 @@ class Load:
         return len(self.latencies) / self.seconds
 
 
-def run(port: int, path: str, sign: Callable[[int], Delivery], count: int, at_once: int) -> Load:
-    """Deliver `count` deliveries, `at_once` at a time, each over a connection of its own."""
-    numbers = itertools.count()
+def request(path: str, delivery: Delivery) -> bytes:
+    """A delivery as it goes over the wire: made beforehand, it takes no time from the receiver."""
+    headers = {"Host": "127.0.0.1", **delivery.headers, "Content-Length": str(len(delivery.body))}
+    lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    return f"POST {path} HTTP/1.1\r\n{lines}\r\n".encode() + delivery.body
+
+
+def run(ports: Sequence[int], requests: Sequence[bytes], at_once: int) -> Load:
+    """Send all requests to the ports in turn, `at_once` at a time, each over its own connection."""
+    waiting = zip(requests, itertools.cycle(ports))
+    lock = threading.Lock()
     latencies: list[float] = []
     statuses: Counter[int] = Counter()
 
     def work() -> None:
-        while (number := next(numbers)) < count:
-            delivery = sign(number)
+        while True:
+            with lock:
+                content, port = next(waiting, (None, 0))
+            if content is None:
+                return
             began = time.perf_counter()
-            status = _post(port, path, delivery)
+            status = _send(port, content)
             latencies.append(time.perf_counter() - began)
-            statuses[status] += 1
+            with lock:
+                statuses[status] += 1
 
     threads = [threading.Thread(target=work) for _ in range(at_once)]
     began = time.perf_counter()
@@ -57,18 +75,41 @@ def run(port: int, path: str, sign: Callable[[int], Delivery], count: int, at_on
     return Load(time.perf_counter() - began, sorted(latencies), statuses)
 
 
-def _post(port: int, path: str, delivery: Delivery) -> int:
-    connection = HTTPConnection("127.0.0.1", port, timeout=30)
+def _send(port: int, content: bytes) -> int:
+    """The status of the answer, once all of it is there, or 0 where none came."""
+    answer = b""
     try:
-        connection.request("POST", path, delivery.body, dict(delivery.headers))
-        response = connection.getresponse()
-        response.read()
-    except (OSError, HTTPException):
+        with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
+            connection.sendall(content)
+            while not _is_whole(answer):
+                if not (piece := connection.recv(65536)):
+                    return 0
+                answer += piece
+    except OSError:
         return 0
-    else:
-        return response.status
-    finally:
-        connection.close()
+    return int(answer.split(b" ", 2)[1])
+
+
+def _is_whole(answer: bytes) -> bool:
+    head, found, body = answer.partition(b"\r\n\r\n")
+    return bool(found) and len(body) >= int(
+        head.lower().partition(b"content-length:")[2].split()[0]
+    )
+
+
+@contextlib.contextmanager
+def sink() -> Iterator[int]:
+    """A process that takes callbacks, as cheaply as can be; its port."""
+    port = process.free_port()
+    with TemporaryDirectory() as folder:
+        log = Path(folder) / "sink.log"
+        child = process.start([sys.executable, SINK, str(port)], log=log)
+        try:
+            process.wait_for(lambda: process.listens(port), "the sink of callbacks", child, log)
+            yield port
+        finally:
+            child.kill()
+            child.wait()
 
 
 def cpu_seconds(pid: int) -> float:
@@ -89,10 +130,21 @@ def threads(pid: int) -> int:
 
 
 def sockets(pid: int) -> int:
-    count = 0
+    return len(_socket_inodes(pid))
+
+
+def peers(pid: int) -> Counter[int]:
+    """How many TCP connections a process has to each remote port, over IPv4 (proc(5))."""
+    ours = _socket_inodes(pid)
+    table = [line.split() for line in Path(f"/proc/{pid}/net/tcp").read_text().splitlines()[1:]]
+    return Counter(int(row[2].rpartition(":")[2], 16) for row in table if row[9] in ours)
+
+
+def _socket_inodes(pid: int) -> set[str]:
+    found = set()
     for descriptor in Path(f"/proc/{pid}/fd").iterdir():
-        try:
-            count += "socket" in str(descriptor.readlink())
-        except FileNotFoundError:  # closed meanwhile
-            continue
-    return count
+        with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+            kind, _, inode = str(descriptor.readlink()).partition(":[")
+            if kind == "socket":
+                found.add(inode.rstrip("]"))
+    return found

@@ -1,10 +1,9 @@
 """One instance, driven hard for long: does its memory stay flat, and what is its limit?"""
 
-import uuid
 from contextlib import ExitStack
 
 from lib.local import load
-from lib.local.modelriver import Delivery, ModelRiver
+from lib.local.modelriver import ModelRiver
 from lib.local.postgres import PgBouncer, Postgres
 from lib.local.vercel import PATH, Vercel
 
@@ -25,13 +24,12 @@ def run(deliveries: int) -> int:
         vercel = parts.enter_context(Vercel(settings))
         broken = 0
 
-        def sign(_: int) -> Delivery:
-            return modelriver.sign(
-                modelriver.event({"title": "t", "text": "x" * 500}, channel_id=str(uuid.uuid4()))
-            )
+        def request() -> bytes:
+            event = modelriver.event({"title": "t", "text": "x" * 500})
+            return load.request(PATH, modelriver.sign(event))
 
         def deliver(count: int, at_once: int) -> load.Load:
-            done = load.run(vercel.port, PATH, sign, count, at_once)
+            done = load.run([vercel.port], [request() for _ in range(count)], at_once)
             modelriver.callbacks.clear()
             vercel.messages.clear()
             return done

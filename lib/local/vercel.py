@@ -36,7 +36,7 @@ class Vercel:
         self,
         settings: Mapping[str, str],
         root: Path = ROOT,
-        prefix: Sequence[str] = (),
+        prefix: Sequence[str | Path] = (),
         entrypoint: str = ENTRYPOINT,
         built: Path | None = None,
     ) -> None:
