@@ -62,7 +62,7 @@ bench: $(READY)  ## Measure against the same job stripped bare (ARGS="--rounds 5
 bench-scale: $(READY)  ## Measure 1, 2, 4 and 8 instances before one PgBouncer
 	@$(BIN)/python -m lib.local bench-scale $(ARGS)
 
-profile: $(READY)  ## Draw where the time of a warm delivery and of a start goes
+profile: $(READY)  ## Show what a start imports, and draw where the time of warm deliveries goes
 	@$(BIN)/python -m lib.local profile
 
 soak: $(READY)  ## Deliver 50,000 AI results to one instance, and watch its memory

@@ -7,14 +7,19 @@ import contextlib
 import contextvars
 import logging
 import re
+import ssl
+import threading
+import time
 from collections.abc import Collection
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime
+from typing import Any, cast
 from urllib.parse import urlsplit
 
+import certifi
 import requests
+import urllib3
 from requests.adapters import HTTPAdapter
-from urllib3.util import Retry
 
 from lib.errors import CallbackRefused, CallbackUnavailable
 from lib.jsontext import Json, dump
@@ -25,6 +30,10 @@ READ_TIMEOUT = 6.0
 """Seconds, each for one try. What binds all tries together is the deadline given to `send`."""
 MAX_ANSWER = 65536
 """Bytes of an answer's body that are read; nothing in it matters."""
+TICKETS_WITHIN = 0.3
+"""Seconds for session tickets to arrive after a handshake, if any do."""
+KEPT_FOR = 5.0
+"""Seconds after an answer in which its connection can be counted on: servers close idle ones."""
 MAX_CONCURRENT = 64
 """Callbacks under way in one instance; more wait for their turn, within their deadline."""
 
@@ -46,7 +55,7 @@ class Callbacks:
         self._session.headers.update(
             {"Authorization": f"Bearer {api_key}", "Content-Type": "application/json"}
         )
-        retry = Retry(
+        retry = urllib3.Retry(
             total=2,
             read=1,
             allowed_methods=None,  # POST too: task_id tells ModelRiver that it is the same
@@ -55,12 +64,24 @@ class Callbacks:
             retry_after_max=2,
             raise_on_status=False,
         )
-        adapter = HTTPAdapter(pool_maxsize=MAX_CONCURRENT, max_retries=retry)
-        self._session.mount("https://", adapter)
-        self._session.mount("http://", adapter)
+        self._adapter = _Adapter(pool_maxsize=MAX_CONCURRENT, max_retries=retry)
+        self._session.mount("https://", self._adapter)
+        self._session.mount("http://", self._adapter)
+        self._connected_until = 0.0
         # Made once: only URL and body differ from one callback to the next.
         self._request = self._session.prepare_request(requests.Request("POST", "http://localhost"))
         self._threads = ThreadPoolExecutor(MAX_CONCURRENT, thread_name_prefix="callback")
+
+    def prepare(self, url: str) -> Future[None] | None:
+        """Connect to ModelRiver while the caller is busy, where no connection can be counted on.
+
+        Returns what is under way, if anything is. Should it fail, `send` will tell.
+        """
+        now = time.monotonic()
+        if now < self._connected_until or not self.allows(url):
+            return None
+        self._connected_until = now + KEPT_FOR
+        return self._threads.submit(self._adapter.connect, self._pinned(url))
 
     def send(self, url: str, payload: dict[str, Json], timeout: float) -> None:
         """POST `payload` to a callback URL of ModelRiver's, and return once it is accepted.
@@ -83,6 +104,7 @@ class Callbacks:
             reason = type(error).__name__
         if not answered:
             raise CallbackUnavailable(reason)
+        self._connected_until = time.monotonic() + KEPT_FOR
         status = answered[0]
         if status in _PASSING or status >= 500:
             raise CallbackUnavailable(f"HTTP {status}")
@@ -123,6 +145,51 @@ class Callbacks:
             raise CallbackRefused("callback_url is not at an origin of ModelRiver's")
         parts = urlsplit(url)
         return f"{origin}{parts.path or '/'}" + (f"?{parts.query}" if parts.query else "")
+
+
+class _Adapter(HTTPAdapter):
+    """Loads the certificate authorities once, and not, as the library does, for each connection.
+
+    They take tens of milliseconds of CPU.
+    """
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - as the library has it
+        self._loading = threading.Lock()
+        self._are_loaded = False
+        # It demands a certificate, and the host's name in it.
+        self._context = urllib3.util.create_urllib3_context()
+        super().init_poolmanager(*args, **kwargs, ssl_context=self._context)
+
+    def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:  # noqa: ANN401, ARG002
+        with self._loading:
+            if not self._are_loaded and url.startswith("https:"):
+                self._context.load_verify_locations(certifi.where())
+                self._are_loaded = True
+
+    def connect(self, url: str) -> None:
+        """Open a connection for later, unless there is one that is still alive."""
+        request = requests.Request("GET", url).prepare()
+        pool = self.get_connection_with_tls_context(request, verify=True)
+        pool = cast("urllib3.HTTPConnectionPool", pool)
+        self.cert_verify(pool, url, verify=True, cert=None)
+        connection = pool._get_conn()  # noqa: SLF001 - urllib3 has no other way
+        try:
+            if not connection.is_connected:
+                connection.timeout = CONNECT_TIMEOUT
+                connection.connect()
+                _take_tickets(getattr(connection, "sock", None))
+        finally:
+            pool._put_conn(connection)  # noqa: SLF001
+
+
+def _take_tickets(sock: object) -> None:
+    """Read what a TLS 1.3 server sends unasked: unread, it looks like the connection's end."""
+    if not isinstance(sock, ssl.SSLSocket):
+        return
+    urllib3.util.wait_for_read(sock, TICKETS_WITHIN)
+    sock.settimeout(0)
+    with contextlib.suppress(OSError):  # there is nothing else to read
+        sock.recv(1)
 
 
 def success(record_id: str, saved_at: datetime, table: str, ai_data: Json) -> dict[str, Json]:

@@ -131,6 +131,7 @@ class Webhook:
                 answer.log["outcome"] = "ignored"
                 return
             content = to_row(event)
+        self._callbacks.prepare(event.callback_url)
         age = event.age(now)
         answer.log |= {
             "channel": event.channel_id[:100],

@@ -1,12 +1,20 @@
 import socket
+import ssl
 import threading
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, timezone
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
 
+import certifi
 import pytest
 import responses
+import trustme
 from requests.exceptions import ConnectTimeout
 
+from lib import callback
 from lib.callback import Callbacks, failure, success
 from lib.errors import CallbackRefused, CallbackUnavailable
 from lib.jsontext import Json
@@ -270,6 +278,127 @@ def test_a_netrc_entry_does_not_replace_the_key(
     modelriver, callbacks = real
     callbacks.send(modelriver.callback_url("c"), SUCCESS, timeout=10)
     assert modelriver.callbacks_for("c")[0].problems == ()
+
+
+@dataclass
+class Tls:
+    """A server that speaks TLS, with a certificate for one host name."""
+
+    origin: str
+    authority: Path
+    handshakes: int = 0
+    keys: list[str] = field(default_factory=list)
+
+
+@pytest.fixture
+def tls(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Tls]:
+    authority = trustme.CA()
+    certificate = authority.issue_cert(getattr(request, "param", "127.0.0.1"))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    certificate.configure_cert(context)
+    authority.cert_pem.write_to_path(tmp_path / "authority.pem")
+
+    class Server(ThreadingHTTPServer):
+        def finish_request(self, request: Any, client_address: Any) -> None:
+            with context.wrap_socket(request, server_side=True) as secured:
+                told.handshakes += 1
+                super().finish_request(secured, client_address)
+
+        def handle_error(self, request: object, client_address: object) -> None:
+            """Nothing: a client that does not trust us breaks off."""
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            told.keys.append(self.headers["Authorization"])
+            self.send_response(200)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Nothing."""
+
+    with Server(("127.0.0.1", 0), Handler) as server:
+        server.daemon_threads = True
+        told = Tls(f"https://127.0.0.1:{server.server_port}", tmp_path / "authority.pem")
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield told
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def over_tls(tls: Tls) -> Iterator[Callbacks]:
+    kept = Callbacks("mr-key", {Origin.of(tls.origin)})
+    yield kept
+    kept.close()
+
+
+def test_the_key_is_told_to_nobody_whom_no_authority_knows(tls: Tls, over_tls: Callbacks) -> None:
+    over_tls.prepare(tls.origin)
+    with pytest.raises(CallbackUnavailable, match="SSLError"):
+        over_tls.send(tls.origin, {}, timeout=5)
+    assert tls.keys == []
+
+
+@pytest.mark.parametrize("tls", ["evil.test"], indirect=True)
+def test_the_key_is_told_to_nobody_under_another_name(
+    tls: Tls, over_tls: Callbacks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(certifi, "where", lambda: str(tls.authority))
+    with pytest.raises(CallbackUnavailable, match="SSLError"):
+        over_tls.send(tls.origin, {}, timeout=5)
+    assert tls.keys == []
+
+
+def test_what_was_prepared_is_used_and_kept(
+    tls: Tls, over_tls: Callbacks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a warm instance: no look-up, no handshake, no loading of authorities."""
+    done: list[str] = []
+    look_up = socket.getaddrinfo
+
+    def counted(*arguments: Any, **options: Any) -> Any:
+        done.append("look-up")
+        return look_up(*arguments, **options)
+
+    def authority() -> str:
+        done.append("loading")
+        return str(tls.authority)
+
+    monkeypatch.setattr(socket, "getaddrinfo", counted)
+    monkeypatch.setattr(certifi, "where", authority)
+    preparation = over_tls.prepare(tls.origin)
+    assert preparation
+    preparation.result(10)
+    assert tls.keys == []
+    for _ in range(5):
+        assert over_tls.prepare(tls.origin) is None
+        over_tls.send(tls.origin, {}, timeout=5)
+    assert tls.keys == ["Bearer mr-key"] * 5
+    assert sorted(done) == ["loading", "look-up"]
+    assert tls.handshakes == 1
+
+
+def test_what_is_still_connected_is_not_connected_again(
+    tls: Tls, over_tls: Callbacks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(certifi, "where", lambda: str(tls.authority))
+    monkeypatch.setattr(callback, "KEPT_FOR", -1)
+    over_tls.send(tls.origin, {}, timeout=5)
+    preparation = over_tls.prepare(tls.origin)
+    assert preparation
+    preparation.result(10)
+    assert tls.handshakes == 1
+
+
+def test_nobody_else_is_connected_to(over_tls: Callbacks) -> None:
+    with ModelRiver() as elsewhere:
+        assert over_tls.prepare(elsewhere.origin) is None
+        assert elsewhere.connections == 0
 
 
 def test_the_connection_is_kept(real: tuple[ModelRiver, Callbacks]) -> None:

@@ -91,7 +91,7 @@ def _parser() -> argparse.ArgumentParser:
     scaled = commands.add_parser("bench-scale", help="1 to 8 instances before one PgBouncer")
     scaled.add_argument("--deliveries", type=int, default=4000)
 
-    commands.add_parser("profile", help="flame graphs of warm deliveries and of a start")
+    commands.add_parser("profile", help="what a start imports, and a flame graph of deliveries")
 
     driven = commands.add_parser("soak", help="drive one instance for long, then with bursts")
     driven.add_argument("--deliveries", type=int, default=50_000)

@@ -1,9 +1,10 @@
-"""Where the time goes: a flame graph of warm deliveries, one of a start, and what it imports."""
+"""Where the time goes: a flame graph of warm deliveries, and what a start imports."""
 
 import os
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -16,14 +17,14 @@ from lib.local.process import PartMissing
 from lib.local.vercel import PATH, ROOT, Vercel
 
 SPY = Path(sys.executable).with_name("py-spy")
-COLD, WARM = LOCAL / "cold.svg", LOCAL / "warm.svg"
+GRAPH = LOCAL / "warm.svg"
 SECONDS = 10
 SLOWEST = 12
 """Imports that are listed."""
 
 
 def run() -> None:
-    """Write both flame graphs below .local, and print which imports take longest."""
+    """Write the flame graph below .local, and print which imports take longest."""
     if not SPY.exists():
         raise PartMissing("No py-spy: pip install -r requirements-dev.txt")
     LOCAL.mkdir(exist_ok=True)
@@ -32,32 +33,25 @@ def run() -> None:
         postgres.apply_schema()
         river = parts.enter_context(ModelRiver())
         settings = {**river.settings, "DATABASE_URL": postgres.url()}
-        for graph in (COLD, WARM):
-            graph.unlink(missing_ok=True)
-        spied = _spy("--rate", "1000", "--duration", "3", "--output", COLD, "--")
-        with Vercel(settings, prefix=spied) as vercel:
-            _deliver(vercel, river, 1)
-            give_up_at = time.monotonic() + 20
-            while not COLD.exists() and time.monotonic() < give_up_at:
-                time.sleep(0.1)
-        with Vercel(settings) as vercel:
-            _deliver(vercel, river, 200)
-            attached = _spy("--gil", "--duration", str(SECONDS), "--output", WARM)
-            log = LOCAL / "py-spy.log"
-            spy = process.start([*attached, "--pid", str(vercel.pid)], log=log)
-            give_up_at = time.monotonic() + SECONDS + 20
-            while spy.poll() is None and time.monotonic() < give_up_at:
-                _deliver(vercel, river, 100)
-    for graph in (COLD, WARM):
-        if not graph.exists():
-            raise RuntimeError(f"py-spy drew no {graph.name}; it may need more rights here")
-    print(f"a start          {COLD.relative_to(ROOT)}")
-    print(f"warm deliveries  {WARM.relative_to(ROOT)}\n")
-    _print_imports(settings)
+        vercel = parts.enter_context(Vercel(settings))
+        _print_imports(settings)
+        _draw(vercel, river)
+    print(f"\nwarm deliveries: {GRAPH.relative_to(ROOT)}, to be opened in a browser")
 
 
-def _spy(*options: str | Path) -> list[str | Path]:
-    return [SPY, "record", "--nonblocking", "--format", "flamegraph", *options]
+def _draw(vercel: Vercel, river: ModelRiver) -> None:
+    """A graph of who held the interpreter while deliveries came. Raises RuntimeError."""
+    GRAPH.unlink(missing_ok=True)
+    _deliver(vercel, river, 200)
+    log = LOCAL / "py-spy.log"
+    options = ["--gil", "--nonblocking", "--duration", f"{SECONDS}", "--output", f"{GRAPH}"]
+    spy = process.start([SPY, "record", *options, "--pid", str(vercel.pid)], log=log)
+    give_up_at = time.monotonic() + SECONDS + 20
+    while spy.poll() is None and time.monotonic() < give_up_at:
+        _deliver(vercel, river, 100)
+    spy.kill()
+    if not GRAPH.exists():
+        raise RuntimeError(f"py-spy drew nothing:\n{log.read_text()[-500:]}")
 
 
 def _deliver(vercel: Vercel, river: ModelRiver, count: int) -> None:
@@ -65,8 +59,8 @@ def _deliver(vercel: Vercel, river: ModelRiver, count: int) -> None:
     load.run([vercel.port], requests, 1)
 
 
-def _print_imports(settings: dict[str, str]) -> None:
-    """What the function imports besides what the runtime has imported by then."""
+def _print_imports(settings: Mapping[str, str]) -> None:
+    """A chart of what the function imports besides what the runtime imports anyway."""
     before = "import urllib3, vercel_runtime.wait_until, vercel_runtime.workers, sys"
     code = f"{before}; sys.stderr.write('ours\\n'); import api.modelriver"
     environment = {**os.environ, **settings, "PYTHONPATH": str(ROOT)}
@@ -74,6 +68,6 @@ def _print_imports(settings: dict[str, str]) -> None:
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     rows = [line.split("|") for line in done.stderr.partition("ours\n")[2].splitlines()]
     timed = sorted(((int(row[1]), row[2].strip()) for row in rows), reverse=True)
-    longest = timed[0][0]
+    longest, _ = timed[0]
     for microseconds, name in timed[:SLOWEST]:
         print(f"{microseconds / 1000:7.1f} ms  {'█' * (40 * microseconds // longest):<40}  {name}")

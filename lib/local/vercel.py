@@ -36,7 +36,7 @@ class Vercel:
         self,
         settings: Mapping[str, str],
         root: Path = ROOT,
-        prefix: Sequence[str | Path] = (),
+        prefix: Sequence[str] = (),
         entrypoint: str = ENTRYPOINT,
         built: Path | None = None,
     ) -> None:
