@@ -128,6 +128,18 @@ def test_a_database_fault_ends_in_a_503_and_leaves_nothing_behind(ruin: Ruin, fa
     assert settled(lambda: ruin.leaks(threads) == []), ruin.leaks(threads)
 
 
+def test_nobody_waits_for_the_note(ruin: Ruin) -> None:
+    channel_id = new_channel()
+    ruin.modelriver.on_callback = lambda _: ruin.to_database.swallow()
+    try:
+        assert ruin.deliver(channel_id).status == 200
+        assert [called_back for _, called_back in ruin.rows(channel_id)] == [False]
+    finally:
+        ruin.modelriver.on_callback = lambda _: None
+        ruin.to_database.flow()
+    assert settled(lambda: ruin.rows(channel_id)[0][1])
+
+
 def test_a_callback_host_that_says_nothing(ruin: Ruin) -> None:
     channel_id = new_channel()
     url = f"http://127.0.0.1:{ruin.to_callback.port}/v1/callback/{channel_id}"

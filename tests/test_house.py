@@ -417,6 +417,25 @@ def test_vercel_files_log_line_and_callback_under_the_request(house: House) -> N
     assert settled(lambda: kinds() == {"handler-started", "metric", "log", "end"})
 
 
+def test_one_round_trip_before_the_callback_and_one_for_the_note(
+    modelriver: ModelRiver, pgbouncer: PgBouncer, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted: list[int] = []
+    monkeypatch.setattr(
+        modelriver, "on_callback", lambda _: counted.append(pgbouncer.statements(database))
+    )
+    environment = {**modelriver.settings, "DATABASE_URL": pgbouncer.url(database)}
+    with Vercel(environment) as vercel:
+        delivery = modelriver.sign(modelriver.event(MOVIE))
+        assert modelriver.deliver(vercel.url, delivery).status == 200
+        assert settled(lambda: len(vercel.log) == 1)
+        assert counted == [1]
+        assert pgbouncer.statements(database) == 2
+        assert modelriver.deliver(vercel.url, delivery).status == 200
+        assert settled(lambda: len(vercel.log) == 2)
+        assert pgbouncer.statements(database) == 3
+
+
 def test_a_redelivery_is_called_back_with_what_is_stored(house: House) -> None:
     c, river = channel(), house.modelriver
     river.planned[c].append(Treatment(status=401))
