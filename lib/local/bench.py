@@ -116,13 +116,12 @@ def run(rounds: int, *, as_json: bool, against: str | None, plot: bool) -> int:
     else:
         _print_table(rounds, medians, ratios)
     if plot:
-        draw(
-            {
-                SHOWN[figure].title: {name: ratios[name][figure] or 0.0 for name in CANDIDATES}
-                for figure in PLOTTED
-            },
-            circumstances(rounds),
-        )
+        compared = (OURS, STRAIGHTFORWARD)
+        rows = {
+            SHOWN[figure].title: [ratios[name][figure] or 0.0 for name in compared]
+            for figure in PLOTTED
+        }
+        draw(rows, circumstances(rounds))
     return 1 if medians[OURS]["failed"] else 0
 
 
