@@ -107,6 +107,38 @@ def test_a_spared_request_searches_and_starts_nothing(tmp_path: Path) -> None:
     assert {each["left_behind"] for each in later} == {0}
 
 
+OURS = """
+import asyncio, json, sys
+from api import modelriver
+
+loops = []
+new_event_loop = asyncio.events.new_event_loop
+asyncio.events.new_event_loop = lambda: loops.append(1) or new_event_loop()
+
+class handler(modelriver.handler):
+    def do_GET(self):
+        self._send(200, {
+            "loops": len(loops), "backlog": self.server.request_queue_size,
+            "guessers": "charset_normalizer" in sys.modules,
+            "absent": "vercel.headers" in sys.modules,
+        })
+"""
+
+
+def test_the_function_is_spared_all_of_it(tmp_path: Path) -> None:
+    (tmp_path / "probe").mkdir()
+    (tmp_path / "probe" / "function.py").write_text(OURS)
+    settings = {"PYTHONPATH": f"{tmp_path}:{ROOT}"}
+    with Vercel(settings, root=tmp_path, entrypoint="probe/function.py") as vercel:
+        for method in ("POST", "POST", "GET"):
+            connection = HTTPConnection("127.0.0.1", vercel.port, timeout=10)
+            connection.request(method, PATH)
+            answer = connection.getresponse()
+            found = json.loads(answer.read())
+            connection.close()
+    assert found == {"loops": 0, "backlog": runtime.BACKLOG, "guessers": False, "absent": True}
+
+
 def test_background_work_is_still_waited_for(tmp_path: Path) -> None:
     with probe(tmp_path, spared=True, more=HOOK) as ask:
         assert [ask()["hooks"], ask()["hooks"]] == [0, 1]

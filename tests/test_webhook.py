@@ -70,6 +70,14 @@ def test_who_waits_is_told_when_the_next_redelivery_comes_too_late(
     assert all(each.problems == () for each in river.callbacks)
 
 
+def test_modelriver_is_connected_to_while_the_database_is_waited_for(
+    severed: Webhook, river: ModelRiver
+) -> None:
+    assert receive(severed, river, river.event({})).status == 503
+    assert river.connections == 1
+    assert river.callbacks == []
+
+
 def test_nobody_is_told_where_the_age_is_not_known(severed: Webhook, river: ModelRiver) -> None:
     assert receive(severed, river, river.event({}, timestamp=None)).status == 503
     assert river.callbacks == []
