@@ -32,8 +32,8 @@ MAX_ANSWER = 65536
 """Bytes of an answer's body that are read; nothing in it matters."""
 TICKETS_WITHIN = 0.3
 """Seconds for session tickets to arrive after a handshake, if any do."""
-KEPT_FOR = 5.0
-"""Seconds after an answer in which its connection can be counted on: servers close idle ones."""
+LOOK_EVERY = 5.0
+"""Seconds between looks whether a connection is kept: servers close those that are idle."""
 MAX_CONCURRENT = 64
 """Callbacks under way in one instance; more wait for their turn, within their deadline."""
 
@@ -67,20 +67,20 @@ class Callbacks:
         self._adapter = _Adapter(pool_maxsize=MAX_CONCURRENT, max_retries=retry)
         self._session.mount("https://", self._adapter)
         self._session.mount("http://", self._adapter)
-        self._connected_until = 0.0
+        self._look_again_at = 0.0
         # Made once: only URL and body differ from one callback to the next.
         self._request = self._session.prepare_request(requests.Request("POST", "http://localhost"))
         self._threads = ThreadPoolExecutor(MAX_CONCURRENT, thread_name_prefix="callback")
 
     def prepare(self, url: str) -> Future[None] | None:
-        """Connect to ModelRiver while the caller is busy, where no connection can be counted on.
+        """Connect to ModelRiver while the caller is busy, unless a connection is kept.
 
         Returns what is under way, if anything is. Should it fail, `send` will tell.
         """
         now = time.monotonic()
-        if now < self._connected_until or not self.allows(url):
+        if now < self._look_again_at or not self.allows(url):
             return None
-        self._connected_until = now + KEPT_FOR
+        self._look_again_at = now + LOOK_EVERY
         return self._threads.submit(self._adapter.connect, self._pinned(url))
 
     def send(self, url: str, payload: dict[str, Json], timeout: float) -> None:
@@ -104,7 +104,6 @@ class Callbacks:
             reason = type(error).__name__
         if not answered:
             raise CallbackUnavailable(reason)
-        self._connected_until = time.monotonic() + KEPT_FOR
         status = answered[0]
         if status in _PASSING or status >= 500:
             raise CallbackUnavailable(f"HTTP {status}")

@@ -387,7 +387,7 @@ def test_what_is_still_connected_is_not_connected_again(
     tls: Tls, over_tls: Callbacks, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(certifi, "where", lambda: str(tls.authority))
-    monkeypatch.setattr(callback, "KEPT_FOR", -1)
+    monkeypatch.setattr(callback, "LOOK_EVERY", 0)
     over_tls.send(tls.origin, {}, timeout=5)
     preparation = over_tls.prepare(tls.origin)
     assert preparation
