@@ -69,7 +69,7 @@ soak: $(READY)  ## Deliver 50,000 AI results to one instance, and watch its memo
 	@$(BIN)/python -m lib.local soak $(ARGS)
 
 schema: $(READY)  ## Apply sql/schema.sql to DATABASE_URL_UNPOOLED, or DATABASE_URL
-	@$(BIN)/python -m lib.local schema
+	@$(BIN)/python -m lib.local schema $(ARGS)
 
 clean:  ## Remove what the others made
 	rm -rf $(VENV) .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis .local

@@ -15,11 +15,14 @@ from lib.local import (
     profile,
     scale,
     schema,
+    screenshots,
     send,
     soak,
     status,
 )
+from lib.local.modelriver import SCHEMES
 from lib.local.process import PartMissing
+from lib.local.progress import waiting_for
 
 PROBLEMS = (
     demo.Broken,
@@ -52,18 +55,20 @@ def _parser() -> argparse.ArgumentParser:
 
     served = commands.add_parser("dev", help="the function on this machine, to work on")
     served.add_argument("--port", type=int, default=3000)
-    served.add_argument("--modelriver-port", type=int, default=3001)
+    served.add_argument("--modelriver-port", type=int, default=3001, help="of the console too")
+    faster = "of ModelRiver's redelivery: at 20, a minute passes in 3 s"
+    served.add_argument("--speed", type=float, default=1.0, help=faster)
+    commands.add_parser("screenshots", help="take the README's pictures of the console")
 
     applied = commands.add_parser("schema", help="apply sql/schema.sql, directly")
-    applied.add_argument("--check", action="store_true", help="only say what is missing")
+    applied.add_argument("--check", action="store_true", help="change nothing, only compare")
 
     sent = commands.add_parser("send", help="deliver one signed AI result to any receiver")
     sent.add_argument("url")
     what = sent.add_mutually_exclusive_group()
     what.add_argument("--preset", choices=send.PRESETS, default="structured")
     what.add_argument("--file", help="an AI result as JSON; - is standard input")
-    schemes = ["documented", "timestamped", "timestamped whole body"]
-    sent.add_argument("--scheme", choices=schemes, default="documented")
+    sent.add_argument("--scheme", choices=SCHEMES, default="documented")
     row = "look for the row in DATABASE_URL, and remove it again"
     sent.add_argument("--expect-row", action="store_true", help=row)
 
@@ -107,7 +112,9 @@ def _run(arguments: argparse.Namespace) -> int:
         case "demo":
             demo.run()
         case "dev":
-            dev.run(os.environ, arguments.port, arguments.modelriver_port)
+            dev.run(os.environ, arguments.port, arguments.modelriver_port, arguments.speed)
+        case "screenshots":
+            screenshots.run()
         case "build":
             build.run()
         case "schema":
@@ -154,11 +161,25 @@ def _schema(*, check_only: bool) -> int:
     url = os.environ.get("DATABASE_URL_UNPOOLED") or os.environ.get("DATABASE_URL")
     if not url:
         raise schema.NotApplied("set DATABASE_URL_UNPOOLED, Neon's direct connection string")
-    if not check_only:
-        schema.apply(url)
-    missing = schema.check(url)
-    print(f"ai_content is {missing or 'as sql/schema.sql says'}.")
-    return 1 if missing else 0
+    where = schema.place(url)
+    try:
+        if not check_only:
+            with waiting_for(f"applying sql/schema.sql to {where}"):
+                changes = schema.apply(url)
+            _list(f"sql/schema.sql applied to {where}: ", changes, "nothing to change")
+        with waiting_for(f"comparing {where}"):
+            differences = schema.check(url)
+    except schema.NotApplied as error:
+        raise schema.NotApplied(f"{where}: {error}") from None
+    agree = "sql/schema.sql, lib/content.py and the table agree"
+    _list(f"{where}: ", differences, agree)
+    return 1 if differences else 0
+
+
+def _list(begin: str, items: list[str], otherwise: str) -> None:
+    print(f"{begin}{otherwise}" if not items else begin.rstrip())
+    for item in items:
+        print(f"  {item}")
 
 
 if __name__ == "__main__":

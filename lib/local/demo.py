@@ -14,8 +14,7 @@ from psycopg.rows import DictRow, dict_row
 
 from lib.jsontext import Json
 from lib.local.modelriver import Delivery, ModelRiver
-from lib.local.postgres import PgBouncer, Postgres, pgbouncer_binary
-from lib.local.process import PartMissing
+from lib.local.postgres import Postgres, pooled
 from lib.local.vercel import Vercel
 
 MOVIE: Json = {
@@ -35,7 +34,7 @@ def run() -> None:
         began = time.monotonic()
         say("1", "Starting Postgres, the function on the Vercel runtime, and a stand-in ModelRiver")
         postgres = parts.enter_context(Postgres())
-        database_url = _pooled(postgres, parts)
+        database_url = pooled(postgres, parts)
         postgres.apply_schema()
         modelriver = parts.enter_context(ModelRiver())
         settings = {**modelriver.settings, "DATABASE_URL": database_url}
@@ -129,15 +128,6 @@ class _Stage:
             time.sleep(0.01)
         expect(len(self._vercel.log) == already + 1, "one log line for the delivery")
         return self._vercel.log[-1]
-
-
-def _pooled(postgres: Postgres, parts: ExitStack) -> str:
-    """Through PgBouncer, as on Neon, where it is installed."""
-    try:
-        pgbouncer_binary()
-    except PartMissing:
-        return postgres.url()
-    return parts.enter_context(PgBouncer(postgres)).url()
 
 
 def expect(condition: bool, what: str) -> None:

@@ -23,8 +23,10 @@ from typing import Literal, Self
 from urllib.parse import urlsplit
 
 from lib.jsontext import Json
+from lib.local import wire
 
 type Scheme = Literal["documented", "timestamped", "timestamped whole body"]
+SCHEMES: tuple[Scheme, ...] = ("documented", "timestamped", "timestamped whole body")
 
 CALLBACK_PATH = "/v1/callback/"
 DELIVERY_TIMEOUT = 30.0
@@ -97,13 +99,19 @@ class ModelRiver:
         """Treatments of a channel's next callbacks."""
         self.on_callback: Callable[[str], None] = lambda _: None
         """Called with the channel of each callback that is taken, before it is answered."""
+        self.pages: Callable[[BaseHTTPRequestHandler], None] | None = None
+        """Answers every request that is no callback."""
         self._server = _CallbackServer(("127.0.0.1", port), _CallbackHandler)
         self._server.modelriver = self
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
 
     @property
+    def port(self) -> int:
+        return self._server.server_port
+
+    @property
     def origin(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_port}"
+        return f"http://127.0.0.1:{self.port}"
 
     @property
     def connections(self) -> int:
@@ -158,25 +166,30 @@ class ModelRiver:
         }
 
     def sign(
-        self, payload: Json | bytes, scheme: Scheme = "documented", at: float | None = None
+        self,
+        payload: Json | bytes,
+        scheme: Scheme = "documented",
+        at: float | None = None,
+        secret: str | None = None,
     ) -> Delivery:
-        """A delivery of `payload`, signed at `at` (Unix seconds, now by default)."""
-        if isinstance(payload, bytes):
-            body = payload
-        else:
-            body = json.dumps(payload, ensure_ascii=False, separators=(",", ":")).encode()
+        """A delivery of `payload`, signed at `at` (Unix seconds, now by default).
+
+        With the webhook's own secret, unless another is given. Raises ValueError for a number that
+        is not finite, and RecursionError for bottomless nesting.
+        """
+        key = self.secret if secret is None else secret
+        body = payload if isinstance(payload, bytes) else wire.write(payload).encode()
         timestamp = str(int(time.time() if at is None else at))
         headers = {"Content-Type": "application/json"}
         if scheme == "documented":
-            headers |= {"mr-signature": self._hmac(body), "mr-timestamp": timestamp}
+            headers |= {"mr-signature": _hmac(key, body), "mr-timestamp": timestamp}
             if isinstance(payload, dict):
                 headers["mr-channel-id"] = str(payload.get("channel_id"))
         else:
             signed = body
             if scheme == "timestamped" and isinstance(payload, dict) and "data" in payload:
-                text = json.dumps(payload["data"], ensure_ascii=False, separators=(",", ":"))
-                signed = text.encode()
-            headers["X-ModelRiver-Signature"] = self._hmac(timestamp.encode() + b"." + signed)
+                signed = wire.write(payload["data"]).encode()
+            headers["X-ModelRiver-Signature"] = _hmac(key, timestamp.encode() + b"." + signed)
             headers["X-ModelRiver-Timestamp"] = timestamp
         return Delivery(headers, body)
 
@@ -200,7 +213,7 @@ class ModelRiver:
     def take(self, path: str, headers: Mapping[str, str], body: bytes) -> Treatment:
         """Check a callback, file it, and say how to answer it."""
         channel_id = path.removeprefix(CALLBACK_PATH)
-        planned = self.planned[channel_id]
+        planned = self.planned.get(channel_id)
         treatment = planned.popleft() if planned else self.treatment
         problems = []
         if headers.get("authorization") != f"Bearer {self.api_key}":
@@ -224,8 +237,9 @@ class ModelRiver:
             )
         return treatment
 
-    def _hmac(self, message: bytes) -> str:
-        return hmac.new(self.secret.encode(), message, hashlib.sha256).hexdigest()
+
+def _hmac(secret: str, message: bytes) -> str:
+    return hmac.new(secret.encode(), message, hashlib.sha256).hexdigest()
 
 
 def _shape_problems(content: Mapping[str, Json]) -> list[str]:
@@ -263,7 +277,17 @@ class _CallbackHandler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
 
+    def do_GET(self) -> None:
+        if pages := self.server.modelriver.pages:
+            pages(self)
+        else:
+            self.send_error(404)
+
     def do_POST(self) -> None:
+        pages = self.server.modelriver.pages
+        if pages and not self.path.startswith(CALLBACK_PATH):
+            pages(self)
+            return
         length = int(self.headers.get("Content-Length", 0))
         body = self.rfile.read(length)
         if len(body) < length:  # whoever sent it died

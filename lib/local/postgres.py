@@ -8,6 +8,7 @@ import signal
 import subprocess
 import tempfile
 import threading
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Self
 
@@ -240,3 +241,12 @@ class PgBouncer:
         while bouncer.wait() is not None and self._bouncer is bouncer:
             self.crashes += 1
             bouncer = self._launch()
+
+
+def pooled(postgres: Postgres, parts: ExitStack) -> str:
+    """The URL through PgBouncer, as on Neon, where it is installed; else the direct one."""
+    try:
+        pgbouncer_binary()
+    except PartMissing:
+        return postgres.url()
+    return parts.enter_context(PgBouncer(postgres)).url()

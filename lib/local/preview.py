@@ -61,9 +61,13 @@ def deploy_production(environment: Mapping[str, str]) -> str:
 
     Raises StepFailed or PartMissing.
     """
-    missing = schema.check(environment.get("DATABASE_URL_UNPOOLED", ""))
-    if missing:
-        raise StepFailed(f"production's database is not as sql/schema.sql says: {missing}")
+    try:
+        differences = schema.check(environment.get("DATABASE_URL_UNPOOLED", ""))
+    except schema.NotApplied as error:
+        raise StepFailed(f"production's database: {error}") from None
+    if differences:
+        said = "; ".join(differences)
+        raise StepFailed(f"production's database is not as sql/schema.sql says: {said}")
     url = _deploy(["--prod"], "production", environment)
     _smoke(url, environment)
     return url

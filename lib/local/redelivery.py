@@ -8,14 +8,15 @@ import heapq
 import itertools
 import threading
 import time
-from collections.abc import Sequence
+import uuid
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Literal, Self
+from typing import Literal, Protocol, Self
 
 from lib.jsontext import Json
-from lib.local.modelriver import DELIVERY_TIMEOUT, Callback, ModelRiver, Reply, Scheme
-from lib.local.vercel import Vercel
+from lib.local.modelriver import DELIVERY_TIMEOUT, Callback, Delivery, ModelRiver, Reply, Scheme
+from lib.local.vercel import INVOCATION_HEADER
 
 SCHEDULE = (0, 5, 35, 155, 755, 2555, 6155, 13355)
 """When each attempt is made, in seconds after the AI result."""
@@ -23,11 +24,37 @@ CALLBACK_WINDOW = 300
 """Seconds after the AI result in which the person waiting is shown a callback."""
 
 
+class Receiver(Protocol):
+    """Where deliveries go."""
+
+    @property
+    def url(self) -> str: ...
+
+    @property
+    def port(self) -> int:
+        """0 while it is down."""
+
+    @property
+    def deaths(self) -> int:
+        """How often it was killed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A receiver that stays at its place, whatever happens behind it."""
+
+    url: str
+    port: int
+    deaths: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class Attempt:
     """One request, and what came of it."""
 
     number: int
+    invocation: str
+    """By which the platform's log lines tell it from others."""
     at: float
     """Seconds after the AI result, by ModelRiver's clock."""
     reply: Reply
@@ -35,7 +62,7 @@ class Attempt:
     """Whether the process that should have answered was killed meanwhile."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Task:
     """An AI result on its way."""
 
@@ -43,8 +70,14 @@ class Task:
     scheme: Scheme
     born: float
     """When the AI result was there, in time.monotonic() seconds."""
+    secret: str | None = None
+    """What it is signed with, where that is not the webhook's."""
     state: Literal["pending", "delivered", "dead"] = "pending"
     attempts: list[Attempt] = field(default_factory=list)
+    due: float | None = None
+    """When the next attempt will be made, in time.monotonic() seconds; None where none will."""
+    under_way: int = 0
+    """Attempts that have no answer yet."""
 
     @property
     def channel_id(self) -> str:
@@ -57,7 +90,7 @@ class Redelivery:
     def __init__(
         self,
         modelriver: ModelRiver,
-        receivers: Sequence[Vercel],
+        receivers: Sequence[Receiver],
         *,
         speed: float = 1.0,
         workers: int = 32,
@@ -74,6 +107,10 @@ class Redelivery:
         self._changed = threading.Condition()
         self._under_way = 0
         self._closed = False
+        self.on_attempt: Callable[[Task, str, Delivery], None] = lambda *_: None
+        """Called with each attempt's invocation and request, before it is made."""
+        self.on_change: Callable[[Task], None] = lambda _: None
+        """Called when an attempt has ended, or another is due."""
         self._threads = ThreadPoolExecutor(workers, thread_name_prefix="delivery")
         self._scheduler = threading.Thread(target=self._run, daemon=True)
 
@@ -89,16 +126,29 @@ class Redelivery:
         self._scheduler.join()
         self._threads.shutdown()
 
-    def send(self, payload: dict[str, Json], scheme: Scheme = "documented") -> Task:
+    def send(
+        self,
+        payload: dict[str, Json],
+        scheme: Scheme = "documented",
+        secret: str | None = None,
+    ) -> Task:
         """Take an AI result that is there just now, and go on delivering it until it is taken."""
-        task = Task(payload, scheme, time.monotonic())
+        task = Task(payload, scheme, time.monotonic(), secret)
         self._schedule(task, 0)
         return task
 
     def retry(self, task: Task) -> None:
         """The button of the dead letter queue: one more attempt, now."""
+        self.forget(task)
         task.state = "pending"
         self._schedule(task, self.age(task))
+
+    def forget(self, task: Task) -> None:
+        """Make no attempt that is still to come."""
+        with self._changed:
+            self._due = [each for each in self._due if each[2] is not task]
+            heapq.heapify(self._due)
+            task.due = None
 
     def age(self, task: Task, at: float | None = None) -> float:
         """Seconds since the AI result by ModelRiver's clock, `at` a time.monotonic()."""
@@ -126,7 +176,9 @@ class Redelivery:
         due = task.born + at / self._speed
         with self._changed:
             heapq.heappush(self._due, (due, next(self._order), task))
+            task.due = due
             self._changed.notify_all()
+        self.on_change(task)
 
     def _run(self) -> None:
         while True:
@@ -139,6 +191,8 @@ class Redelivery:
                     continue
                 _, _, task = heapq.heappop(self._due)
                 self._under_way += 1
+                task.due = None
+                task.under_way += 1
             self._threads.submit(self._attempt, task)
 
     def _attempt(self, task: Task) -> None:
@@ -149,16 +203,24 @@ class Redelivery:
         payload = {**task.payload, "timestamp": time.time() - age}
         if "data" in payload:
             payload["timestamp"] = int(time.time() - age)
-        delivery = self._modelriver.sign(payload, task.scheme)
-        reply = self._modelriver.deliver(receiver.url, delivery, DELIVERY_TIMEOUT)
+        delivery = self._modelriver.sign(payload, task.scheme, secret=task.secret)
+        invocation = uuid.uuid4().hex
+        self.on_attempt(task, invocation, delivery)
+        # As Vercel's platform does; the function itself does not see it.
+        headers = {**delivery.headers, INVOCATION_HEADER: invocation}
+        through = Delivery(headers, delivery.body)
+        reply = self._modelriver.deliver(receiver.url, through, DELIVERY_TIMEOUT)
         died = receiver.deaths != deaths
-        task.attempts.append(Attempt(len(task.attempts) + 1, age, reply, died))
+        with self._changed:
+            task.under_way -= 1
+            task.attempts.append(Attempt(len(task.attempts) + 1, invocation, age, reply, died))
         if 200 <= reply.status < 300:
             task.state = "delivered"
         elif len(task.attempts) < len(SCHEDULE):
             self._schedule(task, max(SCHEDULE[len(task.attempts)], age))
         else:
             task.state = "dead"
+        self.on_change(task)
         with self._changed:
             self._under_way -= 1
             self._changed.notify_all()

@@ -6,20 +6,27 @@ import time
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import psycopg
 import requests
 
 from lib.database import TABLE
 from lib.jsontext import Json
-from lib.local.modelriver import ModelRiver, Scheme
+from lib.local import wire
+from lib.local.modelriver import DELIVERY_TIMEOUT, ModelRiver, Scheme
+from lib.local.progress import waiting_for
+from lib.local.schema import NotApplied, place
 
 PRESETS: dict[str, Json] = {
     "structured": {"title": "Inception", "description": "Dreams within dreams.", "year": 2010},
-    "chat": {"choices": [{"message": {"content": "A chat completion."}}]},
+    "chat": {"choices": [{"message": {"role": "assistant", "content": "A chat completion."}}]},
     "text": "Bare text.",
-    "chinese": {"title": "盗梦空间 🎬", "description": "梦境 — “secrets”"},
-    "hostile": {"title": "<script>alert(1)</script> \0 '; DROP TABLE ai_content; --"},
+    "chinese": {"title": "盗梦空间 🎬", "description": "梦境 — “secrets” 👩‍🚀"},
+    "hostile": {
+        "title": "<script>alert(1)</script><img src=x onerror=alert(2)>",
+        "description": "NUL \0, a cut emoji \ud83d, '; DROP TABLE ai_content; --",
+    },
     "large": {"title": "4 MB", "text": "x" * 4_000_000},
 }
 DEFAULT_ORIGIN = "https://api.modelriver.com"
@@ -34,13 +41,14 @@ class NotSent(Exception):
 def read_file(name: str) -> Json:
     """JSON from a file, or from standard input for "-". Raises NotSent with the error's place."""
     try:
-        text = sys.stdin.read() if name == "-" else Path(name).read_text()
-        value: Json = json.loads(text)
+        text = sys.stdin.read() if name == "-" else Path(name).read_text(encoding="utf-8")
+        return wire.read(text)
     except OSError as error:
-        raise NotSent(f"cannot read {name}: {error.strerror}") from None
-    except ValueError as error:
+        raise NotSent(f"cannot read {name}: {error.strerror}; nothing was sent") from None
+    except UnicodeDecodeError as error:
+        raise NotSent(f"{name} is not UTF-8 at byte {error.start}; nothing was sent") from None
+    except json.JSONDecodeError as error:
         raise NotSent(f"{name} is not JSON: {error}; nothing was sent") from None
-    return value
 
 
 def send(
@@ -74,30 +82,71 @@ def send(
         )
         if scheme != "documented":
             payload = river.nested(payload)
-        delivery = river.sign(payload, scheme)
+        try:
+            delivery = river.sign(payload, scheme)
+        except (ValueError, RecursionError):
+            raise NotSent("a number or the nesting is beyond JSON; nothing was sent") from None
     headers = dict(delivery.headers)
     if bypass := environment.get("VERCEL_AUTOMATION_BYPASS_SECRET"):
         headers["x-vercel-protection-bypass"] = bypass
-    began = time.monotonic()
-    try:
-        answer = requests.post(url, data=delivery.body, headers=headers, timeout=30)
-    except requests.RequestException as error:
-        raise NotSent(f"cannot reach {url}: {type(error).__name__}") from None
-    taken = time.monotonic() - began
-    print(f"{answer.status_code} {answer.text[:200]}  {taken * 1000:.0f} ms")
+    answer, seconds = _post(url, delivery.body, headers)
+    # Whoever answers may be anybody: what it says must not steer the terminal.
+    words = "".join(each if each.isprintable() else " " for each in answer.text[:200])
+    print(f"{answer.status_code} {words}  {seconds * 1000:.0f} ms", flush=True)
     if not expect_row:
-        if not answer.ok:
-            raise NotSent(f"{url} answered {answer.status_code}")
+        if not 200 <= answer.status_code < 300:
+            raise NotSent(f"{_shown(url)} answered {answer.status_code}")
         return
-    record_id = _row(environment.get("DATABASE_URL", ""), channel_id)
+    with waiting_for("looking for the row"):
+        record_id = _row(environment.get("DATABASE_URL", ""), channel_id)
     print(f"row {record_id}, removed again")
     if answer.status_code not in {200, 503}:
-        raise NotSent(f"{url} answered {answer.status_code}")
+        raise NotSent(f"{_shown(url)} answered {answer.status_code}")
+
+
+def _post(url: str, body: bytes, headers: Mapping[str, str]) -> tuple[requests.Response, float]:
+    """The answer, and after how many seconds it was there. Raises NotSent."""
+    began = time.monotonic()
+    try:
+        with waiting_for(f"{len(body):,} bytes to {_shown(url)}"):
+            answer = requests.post(
+                url,
+                data=body,
+                headers=dict(headers),
+                timeout=DELIVERY_TIMEOUT,
+                allow_redirects=False,  # ModelRiver does not follow any: Vercel's login is behind
+            )
+    except requests.RequestException as error:
+        why = "no answer in time" if isinstance(error, requests.Timeout) else _reason(error)
+        raise NotSent(f"cannot reach {_shown(url)}: {why}") from None
+    return answer, time.monotonic() - began
+
+
+def _reason(error: BaseException) -> str:
+    """What the system said, which requests wraps several times."""
+    inner: BaseException | None = error
+    while inner:
+        if isinstance(inner, OSError) and inner.strerror:
+            return inner.strerror
+        inner = inner.__cause__ or inner.__context__
+    return type(error).__name__
+
+
+def _shown(url: str) -> str:
+    """The URL without its query, which may hold the secret of a protected deployment."""
+    parts = urlsplit(url)
+    return parts._replace(query="", netloc=parts.netloc.rpartition("@")[2]).geturl()
 
 
 def _row(database_url: str, channel_id: str) -> str:
     """The id of the channel's row, which is removed."""
-    query = f"DELETE FROM {TABLE} WHERE channel_id = %s RETURNING id::text"
+    query = f"DELETE FROM {TABLE} WHERE channel_id = %s RETURNING id::text".encode()
+    try:
+        where = place(database_url) if database_url else ""
+    except NotApplied as error:
+        raise NotSent(f"DATABASE_URL: {error}") from None
+    if not where:
+        raise NotSent("set DATABASE_URL to look the row up")
     give_up_at = time.monotonic() + SEEN_WITHIN
     try:
         with psycopg.connect(
@@ -108,5 +157,5 @@ def _row(database_url: str, channel_id: str) -> str:
                     return str(row[0])
                 time.sleep(0.5)
     except psycopg.Error as error:
-        raise NotSent(f"cannot look the row up: {type(error).__name__}") from None
-    raise NotSent(f"no row for {channel_id} within {SEEN_WITHIN} s")
+        raise NotSent(f"cannot look the row up in {where}: {type(error).__name__}") from None
+    raise NotSent(f"no row for {channel_id} in {where} within {SEEN_WITHIN} s")

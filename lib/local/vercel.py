@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -27,6 +27,21 @@ ROOT = Path(__file__).parents[2]
 ENTRYPOINT = "api/modelriver.py"
 """The function's file, below the project's root."""
 PATH = "/api/modelriver"
+INVOCATION_HEADER = "x-vercel-internal-invocation-id"
+"""Names a request to the runtime, which logs under that name, and hides it from the function."""
+
+type Message = dict[str, object]
+
+
+def log_line(message: Message) -> tuple[str, str] | None:
+    """The invocation and the text of a message that is a log line, None for another."""
+    match message:
+        case {
+            "type": "log",
+            "payload": {"context": {"invocationId": str(invocation)}, "message": str(encoded)},
+        }:
+            return invocation, base64.b64decode(encoded).decode(errors="replace")
+    return None
 
 
 class Vercel:
@@ -58,8 +73,10 @@ class Vercel:
         """0 while it is down."""
         self.deaths = 0
         """How often it was killed."""
-        self.messages: list[dict[str, object]] = []
+        self.messages: list[Message] = []
         """Everything that the runtime told the platform."""
+        self.on_message: Callable[[Message], None] = self.messages.append
+        """What takes each message; something else than the list, where it would grow for long."""
 
     @property
     def url(self) -> str:
@@ -79,12 +96,8 @@ class Vercel:
     @property
     def log(self) -> list[str]:
         """The log lines so far."""
-        lines = []
-        for message in list(self.messages):
-            payload = message.get("payload")
-            if message.get("type") == "log" and isinstance(payload, dict):
-                lines.append(base64.b64decode(payload["message"]).decode())
-        return lines
+        lines = map(log_line, list(self.messages))
+        return [text for _, text in filter(None, lines)]
 
     def __enter__(self) -> Self:
         self._folder = Path(tempfile.mkdtemp(prefix="vercel-"))
@@ -165,7 +178,7 @@ class Vercel:
                 *texts, pending = (pending + piece).split(b"\0")
                 for text in texts:
                     message = json.loads(text)
-                    self.messages.append(message)
+                    self.on_message(message)
                     if message["type"] == "server-started":
                         self.port = message["payload"]["httpPort"]
 

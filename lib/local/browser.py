@@ -1,0 +1,40 @@
+"""A real browser without a screen: Chromium, driven by Playwright."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from playwright.sync_api import Browser, sync_playwright
+
+from lib.local.process import PartMissing
+
+# Nothing leaves this machine: without these, Chromium asks its maker for updates and more.
+_QUIET = (
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-gpu",
+    "--disable-quic",
+    "--disable-sync",
+    "--no-first-run",
+)
+
+
+def chromium_binary() -> str:
+    for name in ("chromium", "chromium-browser", "google-chrome"):
+        if path := shutil.which(name):
+            return path
+    raise PartMissing("No Chromium: apt-get install chromium, or brew install chromium")
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    """A browser for as long as the `with` block. Raises PartMissing."""
+    binary = chromium_binary()
+    as_root = [] if os.geteuid() else ["--no-sandbox"]
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=binary, args=[*_QUIET, *as_root])
+        try:
+            yield browser
+        finally:
+            browser.close()

@@ -1,0 +1,5 @@
+"""The README's pictures of the console."""
+
+
+def run() -> None:
+    raise NotImplementedError
