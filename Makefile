@@ -7,12 +7,12 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 help:  ## Say what there is to make
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(READY)  ## See it work: deliver three AI results, and show all that happens
 	@$(BIN)/python -m lib.local demo
 
-dev: $(READY)  ## Run the function on http://127.0.0.1:3000, anew at each change (with DATABASE_URL: on that)
+dev: $(READY)  ## Work on it: the function on port 3000, anew at each change, and a console on port 3001
 	@$(BIN)/python -m lib.local dev $(ARGS)
 
 test: $(READY)  ## Run all tests, and demand that they reach every line and branch
@@ -68,8 +68,11 @@ profile: $(READY)  ## Show what a start imports, and draw where the time of warm
 soak: $(READY)  ## Deliver 50,000 AI results to one instance, and watch its memory
 	@$(BIN)/python -m lib.local soak $(ARGS)
 
-schema: $(READY)  ## Apply sql/schema.sql to DATABASE_URL_UNPOOLED, or DATABASE_URL
+schema: $(READY)  ## Apply sql/schema.sql to DATABASE_URL_UNPOOLED, or DATABASE_URL (ARGS=--check: only compare)
 	@$(BIN)/python -m lib.local schema $(ARGS)
+
+screenshots: $(READY)  ## Take the README's pictures of the console anew (needs chromium)
+	@$(BIN)/python -m lib.local screenshots
 
 clean:  ## Remove what the others made
 	rm -rf $(VENV) .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis .local
@@ -83,4 +86,4 @@ $(READY): requirements.txt requirements-dev.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $@
 
-.PHONY: help demo dev test check build preview cleanup production send status pins chaos fuzz bench bench-scale profile soak schema clean
+.PHONY: help demo dev test check build preview cleanup production send status pins chaos fuzz bench bench-scale profile soak schema screenshots clean

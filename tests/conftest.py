@@ -6,6 +6,7 @@ A part that this machine lacks makes its tests skip and say so. With CI=true not
 import os
 import uuid
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Never
 
@@ -14,9 +15,12 @@ import pytest
 from hypothesis import HealthCheck, settings
 from psycopg.rows import DictRow, dict_row
 
+from lib.local.console import Console
+from lib.local.desk import Desk
 from lib.local.modelriver import ModelRiver
 from lib.local.postgres import PgBouncer, Postgres, pgbouncer_binary, postgres_binaries
 from lib.local.process import PartMissing
+from lib.local.redelivery import Redelivery
 from lib.local.vercel import Vercel
 
 # A busy machine is no failure of the code's; each example is delivered under a channel of its own.
@@ -130,3 +134,39 @@ def assert_nothing_is_told(vercel: Vercel, modelriver: ModelRiver) -> None:
     for each in (*secrets, *content, *database):
         assert each not in lines, each
     assert all(line.startswith('{"outcome":') for line in vercel.log)
+
+
+@dataclass(frozen=True)
+class Board:
+    """A console over real parts, with a database of its own."""
+
+    modelriver: ModelRiver
+    vercel: Vercel
+    desk: Desk
+    connection: Connection
+
+    @property
+    def url(self) -> str:
+        return self.modelriver.origin
+
+    def row_id(self, channel_id: str) -> str:
+        """The id of the channel's one row."""
+        query = "SELECT id::text FROM ai_content WHERE channel_id = %s"
+        (row,) = self.connection.execute(query, [channel_id]).fetchall()
+        return str(row["id"])
+
+
+@contextmanager
+def open_board(postgres: Postgres, speed: float = 1.0) -> Iterator[Board]:
+    """A console whose ModelRiver's clock goes `speed` times as fast."""
+    url = postgres.url(clone(postgres, "postgres"))
+    with ExitStack() as parts:
+        modelriver = parts.enter_context(ModelRiver())
+        vercel = Vercel({**modelriver.settings, "DATABASE_URL": url})
+        redelivery = parts.enter_context(Redelivery(modelriver, [vercel], speed=speed))
+        desk = Desk(modelriver, redelivery, speed)
+        vercel.on_message = desk.take
+        parts.enter_context(vercel)
+        Console(modelriver, desk, url)
+        desk.tell(function="running", started_at=0, speed=speed, schema="")
+        yield Board(modelriver, vercel, desk, parts.enter_context(connect(url)))

@@ -175,7 +175,7 @@ def test_production(stubs: Stubs, capsys: pytest.CaptureFixture[str]) -> None:
         "DATABASE_URL": stubs.environment["STUB_POOLED"],
         "DATABASE_URL_UNPOOLED": stubs.environment["STUB_DIRECT"],
     }
-    with pytest.raises(StepFailed, match="without ai_data"):
+    with pytest.raises(StepFailed, match="there is no table ai_content"):
         preview.deploy_production(environment)
     assert not (stubs.folder / "calls").exists()
 

@@ -3,7 +3,8 @@
 import io
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
@@ -62,15 +63,20 @@ def test_malformed_json_is_not_sent(house: House, send: Send, tmp_path: Path) ->
     assert status == 1
     assert "line 2 column 12" in err
     assert "nothing was sent" in err
+    (tmp_path / "result.json").write_text('["NaN", NaN]')
+    assert "line 1 column 9" in send(house.vercel.url, "--file", str(tmp_path / "result.json"))[2]
+    (tmp_path / "result.json").write_bytes(b'"\xff"')
+    assert "not UTF-8 at byte 1" in send(house.vercel.url, "--file", f"{tmp_path}/result.json")[2]
     assert send(house.vercel.url, "--file", str(tmp_path / "nowhere"))[0] == 1
     assert house.count() == before
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:1/", "nonsense"])
 def test_a_receiver_that_cannot_be_reached(send: Send, url: str) -> None:
-    status, _, err = send(url)
+    status, _, err = send(f"{url}?x-vercel-protection-bypass=let-me-in")
     assert (status, err.count("\n")) == (1, 1)
-    assert f"cannot reach {url}" in err
+    assert f"cannot reach {url}: " in err
+    assert "let-me-in" not in err
 
 
 def test_a_wrong_secret(house: House, send: Send, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -90,28 +96,53 @@ def test_a_row_that_cannot_be_looked_up(
     assert "dbsecret" not in err
 
 
-def test_a_protected_deployment_is_told_the_bypass(
-    house: House, send: Send, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A plain server that shows what came, in place of Vercel's gate."""
-    from http.server import BaseHTTPRequestHandler, HTTPServer  # noqa: PLC0415
-
+@pytest.fixture
+def gate() -> Iterator[tuple[str, list[str | None], list[int]]]:
+    """In place of Vercel's gate: its URL, the bypasses that came, what it answers."""
     seen: list[str | None] = []
+    answers = [200]
 
     class Gate(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             self.rfile.read(int(self.headers["Content-Length"]))
             seen.append(self.headers["x-vercel-protection-bypass"])
-            self.send_response(200)
-            self.send_header("Content-Length", "0")
+            self.send_response(answers[0])
+            self.send_header("Location", "/login")
+            self.send_header("Content-Length", "8")
             self.end_headers()
+            self.wfile.write(b"\x1b[2Jpage")
+
+        def do_GET(self) -> None:
+            seen.append("followed")
+            self.send_error(404)
 
         def log_request(self, code: object = "-", size: object = "-") -> None:
             """Nothing."""
 
-    monkeypatch.setenv("VERCEL_AUTOMATION_BYPASS_SECRET", "let-me-in")
     with HTTPServer(("127.0.0.1", 0), Gate) as server:
-        threading.Thread(target=server.handle_request, daemon=True).start()
-        status, out, _ = send(f"http://127.0.0.1:{server.server_port}/")
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/", seen, answers
+        server.shutdown()
+
+
+def test_a_protected_deployment_is_told_the_bypass(
+    send: Send,
+    gate: tuple[str, list[str | None], list[int]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    url, seen, _ = gate
+    monkeypatch.setenv("VERCEL_AUTOMATION_BYPASS_SECRET", "let-me-in")
+    status, out, _ = send(url)
     assert (status, seen) == (0, ["let-me-in"])
     assert "let-me-in" not in out
+    assert "\x1b" not in out  # what a stranger answers does not steer the terminal
+
+
+def test_a_way_to_the_login_page_is_no_success(
+    send: Send, gate: tuple[str, list[str | None], list[int]]
+) -> None:
+    url, seen, answers = gate
+    answers[0] = 302
+    status, _, err = send(url)
+    assert (status, len(seen)) == (1, 1)
+    assert "answered 302" in err

@@ -17,6 +17,7 @@ from lib.jsontext import Json, members
 from lib.local import wire
 from lib.local.modelriver import Delivery, ModelRiver, Scheme
 from lib.local.redelivery import CALLBACK_WINDOW, SCHEDULE, Attempt, Redelivery, Task
+from lib.local.vercel import Message, log_line
 
 KEPT = 500
 """Deliveries that are kept."""
@@ -162,20 +163,10 @@ class Desk:
             self._redelivery.retry(task)
         return len(dead)
 
-    def take_log_line(self, invocation: str, line: str) -> None:
-        """Keep a line that the function logged while it served an attempt."""
-        with self._changed:
-            entry, exchange = self._by_invocation.get(invocation, (None, None))
-            if entry is None or exchange is None:
-                return
-            exchange.lines.append(line[:SHOWN])
-            try:
-                value: Json = json.loads(line)
-            except ValueError:
-                value = None
-            if isinstance(value, dict) and "outcome" in value:
-                exchange.log = value
-            self._change(entry.task)
+    def take(self, message: Message) -> None:
+        """Keep what the function logged while it served an attempt."""
+        if found := log_line(message):
+            self._take_line(*found)
 
     def updates(self, since: int, timeout: float) -> tuple[int, dict[str, Json]]:
         """What has changed since that version, with the version that it leads to.
@@ -230,6 +221,20 @@ class Desk:
                     exchange.attempt = attempts.get(exchange.invocation)
                 self._advance()
                 entry.version = self._version
+
+    def _take_line(self, invocation: str, line: str) -> None:
+        with self._changed:
+            entry, exchange = self._by_invocation.get(invocation, (None, None))
+            if entry is None or exchange is None:
+                return
+            exchange.lines.append(line[:SHOWN])
+            try:
+                value: Json = json.loads(line)
+            except ValueError:
+                value = None
+            if isinstance(value, dict) and "outcome" in value:
+                exchange.log = value
+            self._change(entry.task)
 
     def _take_callbacks(self, _: str) -> None:
         """Take what the stand-in has filed: there, it would grow for as long as we run."""

@@ -62,7 +62,7 @@ def run(environment: Mapping[str, str], port: int, modelriver_port: int, speed: 
         def show(message: Message) -> None:
             if line := log_line(message):
                 print(line[1], flush=True)
-                desk.take_log_line(*line)
+            desk.take(message)
 
         vercel = Vercel({**modelriver.settings, "DATABASE_URL": database.url})
         vercel.on_message = show
