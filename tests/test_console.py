@@ -411,6 +411,36 @@ def test_what_is_printed_while_a_delivery_is_served_is_shown_with_it(board: Boar
     assert exchange["log"]["outcome"] == "called_back"
 
 
+def test_a_delivery_from_elsewhere_is_listed_with_what_the_function_logged(board: Board) -> None:
+    """As `make send` makes one, or ModelRiver itself through a tunnel."""
+    river = board.modelriver
+    payload = river.event({"title": "elsewhere"}, event="from elsewhere")
+    assert river.deliver(board.vercel.url, river.sign(payload)).status == 200
+    forged = river.sign(payload, secret="another")
+    assert river.deliver(board.vercel.url, forged).status == 401
+    give_up_at = time.monotonic() + 60
+    found: list[Any] = []
+    while len(found) < 2:
+        assert time.monotonic() < give_up_at
+        update: Any = board.desk.updates(0, 0)[1]
+        found = [each for each in update["deliveries"] if not each["is_ours"]]
+    taken, refused = found
+    assert (taken["event"], taken["state"], taken["callback"]) == (
+        "from elsewhere",
+        "delivered",
+        "in time",
+    )
+    assert refused["state"] == "not taken"
+    seen = detail(board, taken["number"])
+    (row_id,) = [each["value"] for each in seen["row"]["columns"] if each["name"] == "id"]
+    assert row_id["text"] == board.row_id(str(payload["channel_id"]))
+    assert [each["name"] for each in seen["exchanges"][0]["steps"]][-1] == "note"
+    assert len(seen["callbacks"]) == 1
+    path = f"/deliveries/{taken['number']}/redeliver"
+    assert ask(board, "POST", path, b"{}").status == 404
+    assert ask(board, "POST", "/dead-letters/replay", b"{}").json == {"replayed": 0}
+
+
 def test_a_database_that_is_not_there_is_said_in_one_line(postgres: Postgres) -> None:
     with open_board(postgres) as board:
         (number,) = send(board)

@@ -155,6 +155,16 @@ def test_a_failing_callback_shows_the_countdown_and_then_recovery(page: Page) ->
     expect(page.get_by_text("✕ 503 after")).to_be_visible()
 
 
+def test_what_others_send_is_listed_too(page: Page, board: Board) -> None:
+    river = board.modelriver
+    payload = river.event({"title": "<i>sent by make send</i>"}, event="smoke_test")
+    river.deliver(board.vercel.url, river.sign(payload))
+    expect(newest(page)).to_contain_text("delivered · from elsewhere · callback in time")
+    newest(page).click()
+    expect(row_cell(page, "title")).to_have_text("<i>sent by make send</i>")
+    expect(page.get_by_role("button", name="Redeliver")).to_be_disabled()
+
+
 def test_a_dead_letter_is_replayed(browser: Browser, postgres: Postgres) -> None:
     with open_board(postgres, speed=20_000) as fast:
         watched = Watched(browser, fast)

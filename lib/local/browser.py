@@ -1,6 +1,5 @@
 """A real browser without a screen: Chromium, driven by Playwright."""
 
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,15 +8,7 @@ from playwright.sync_api import Browser, sync_playwright
 
 from lib.local.process import PartMissing
 
-# Nothing leaves this machine: without these, Chromium asks its maker for updates and more.
-_QUIET = (
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-gpu",
-    "--disable-quic",
-    "--disable-sync",
-    "--no-first-run",
-)
+_OPTIONS = ("--disable-gpu", "--disable-quic", "--disable-sync")
 
 
 def chromium_binary() -> str:
@@ -31,9 +22,8 @@ def chromium_binary() -> str:
 def chromium() -> Iterator[Browser]:
     """A browser for as long as the `with` block. Raises PartMissing."""
     binary = chromium_binary()
-    as_root = [] if os.geteuid() else ["--no-sandbox"]
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=binary, args=[*_QUIET, *as_root])
+        browser = playwright.chromium.launch(executable_path=binary, args=_OPTIONS)
         try:
             yield browser
         finally:

@@ -181,7 +181,7 @@ class Console:
     def _redeliver(self, request: BaseHTTPRequestHandler, number: str) -> None:
         _body(request)
         if not self._desk.redeliver(int(number)):
-            raise Refusal(404, "That delivery is not kept any more.")
+            raise Refusal(404, "That delivery was sent from elsewhere, or is not kept any more.")
         _send_json(request, {}, 202)
 
     def _replay(self, request: BaseHTTPRequestHandler) -> None:

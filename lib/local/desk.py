@@ -30,6 +30,9 @@ LINES = 50
 
 _STEPS = {"verify": "verify", "read": "read", "save": "insert", "callback": "callback"}
 """What the function's log calls each step before its answer, and what the timeline calls it."""
+_ANSWERED_200 = {"called_back", "known", "ignored", "record_refused", "callback_refused"}
+_NO_INVOCATION = "0"
+"""The runtime's name for a request that came without one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +86,7 @@ class Heard:
     in_window: bool
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Entry:
     """A delivery and all that belongs to it."""
 
@@ -94,6 +97,8 @@ class Entry:
     """Bytes of its body."""
     born_at: float
     """Unix seconds."""
+    is_ours: bool = True
+    """Whether it was sent from here; of any other, only what the function logged is known."""
     version: int = 0
     exchanges: list[Exchange] = field(default_factory=list)
     callbacks: list[Heard] = field(default_factory=list)
@@ -111,6 +116,8 @@ class Desk:
         self._by_task: dict[Task, Entry] = {}
         self._by_channel: defaultdict[str, list[Entry]] = defaultdict(list)
         self._by_invocation: dict[str, tuple[Entry, Exchange]] = {}
+        self._unclaimed: deque[tuple[str, Heard]] = deque(maxlen=100)
+        """Callbacks of channels that nothing else is known of yet."""
         self._bytes = 0
         self._number = 0
         self._version = 0
@@ -136,24 +143,16 @@ class Desk:
         size = len(self._modelriver.sign(payload, scheme).body)
         with self._changed:  # so that the first attempt finds the entry
             task = self._redelivery.send(payload, scheme, secret)
-            self._number += 1
-            entry = Entry(self._number, task, event, size, time.time())
-            self._entries[entry.number] = entry
-            self._by_task[task] = entry
-            self._by_channel[task.channel_id].append(entry)
-            self._bytes += size
-            self._change(task)
-            while len(self._entries) > KEPT or (self._bytes > KEPT_BYTES and self._number > 1):
-                self._drop(next(iter(self._entries.values())))
-        return entry.number
+            return self._keep(Entry(self._number + 1, task, event, size, time.time()))
 
     def redeliver(self, number: int) -> bool:
-        """Make one more attempt now; False where that delivery is not kept any more."""
+        """Make one more attempt now; False where it is not ours, or not kept any more."""
         with self._changed:
             entry = self._entries.get(number)
-        if entry:
-            self._redelivery.retry(entry.task)
-        return entry is not None
+        if entry is None or not entry.is_ours:
+            return False
+        self._redelivery.retry(entry.task)
+        return True
 
     def replay(self) -> int:
         """One more attempt for each delivery in the dead letter queue. Returns how many."""
@@ -222,38 +221,73 @@ class Desk:
                 self._advance()
                 entry.version = self._version
 
+    def _keep(self, entry: Entry) -> int:
+        self._number = entry.number
+        self._entries[entry.number] = entry
+        self._by_task[entry.task] = entry
+        self._by_channel[entry.task.channel_id].append(entry)
+        self._bytes += entry.size
+        self._change(entry.task)
+        while len(self._entries) > KEPT or (self._bytes > KEPT_BYTES and len(self._entries) > 1):
+            self._drop(next(iter(self._entries.values())))
+        return entry.number
+
     def _take_line(self, invocation: str, line: str) -> None:
         with self._changed:
-            entry, exchange = self._by_invocation.get(invocation, (None, None))
-            if entry is None or exchange is None:
-                return
-            exchange.lines.append(line[:SHOWN])
             try:
                 value: Json = json.loads(line)
             except ValueError:
                 value = None
-            if isinstance(value, dict) and "outcome" in value:
-                exchange.log = value
-            self._change(entry.task)
+            log = value if isinstance(value, dict) and "outcome" in value else {}
+            if invocation == _NO_INVOCATION and log:
+                self._keep_from_elsewhere(line, log)
+            elif invocation in self._by_invocation:
+                entry, exchange = self._by_invocation[invocation]
+                exchange.lines.append(line[:SHOWN])
+                exchange.log = log or exchange.log
+                self._change(entry.task)
+
+    def _keep_from_elsewhere(self, line: str, log: dict[str, Json]) -> None:
+        age, event = log.get("age"), log.get("event")
+        seconds = age if isinstance(age, float) else 0.0
+        channel = str(log.get("channel", ""))
+        task = Task({"channel_id": channel}, "documented", time.monotonic() - seconds)
+        exchange = Exchange("", time.time(), {}, Text("", 0), {}, log=log)
+        exchange.lines.append(line[:SHOWN])
+        entry = Entry(
+            number=self._number + 1,
+            task=task,
+            event=event if isinstance(event, str) else None,
+            size=0,
+            born_at=time.time() - seconds,
+            is_ours=False,
+            exchanges=[exchange],
+            callbacks=[heard for of, heard in self._unclaimed if channel and of == channel],
+        )
+        self._keep(entry)
 
     def _take_callbacks(self, _: str) -> None:
         """Take what the stand-in has filed: there, it would grow for as long as we run."""
         with self._changed:
             while self._modelriver.callbacks:
                 callback = self._modelriver.callbacks.pop(0)
-                body = Text.of(wire.write(dict(callback.content)).encode())
-                for entry in self._by_channel.get(callback.channel_id, ()):
-                    heard = Heard(
-                        headers=dict(callback.headers),
-                        body=body,
-                        is_failure="error" in callback.content,
-                        problems=callback.problems,
-                        answered=callback.answered,
-                        received_at=callback.received_at,
-                        in_window=self._redelivery.in_window(entry.task, callback),
-                    )
+                entries = self._by_channel.get(callback.channel_id, [])
+                heard = Heard(
+                    headers=dict(callback.headers),
+                    body=Text.of(wire.write(dict(callback.content)).encode()),
+                    is_failure="error" in callback.content,
+                    problems=callback.problems,
+                    answered=callback.answered,
+                    received_at=callback.received_at,
+                    in_window=all(
+                        self._redelivery.in_window(entry.task, callback) for entry in entries
+                    ),
+                )
+                for entry in entries:
                     entry.callbacks.append(heard)
                     self._change(entry.task)
+                if not entries:
+                    self._unclaimed.append((callback.channel_id, heard))
 
     def _advance(self) -> None:
         self._version += 1
@@ -266,23 +300,29 @@ class Desk:
         if not self._by_channel[entry.task.channel_id]:
             del self._by_channel[entry.task.channel_id]
         for exchange in entry.exchanges:
-            del self._by_invocation[exchange.invocation]
+            self._by_invocation.pop(exchange.invocation, None)
         self._bytes -= entry.size
         self._advance()
 
     def _summary(self, entry: Entry) -> dict[str, Json]:
         task = entry.task
         reply = task.attempts[-1].reply if task.attempts else None
+        ms = reply.seconds * 1000 if reply else None
+        if not entry.is_ours:
+            ms = sum(
+                duration for name, duration in _durations(entry.exchanges[0]) if name in _STEPS
+            )
         due = None if task.due is None else time.time() + task.due - time.monotonic()
         return {
             "number": entry.number,
             "event": entry.event,
             "channel": task.channel_id,
-            "state": _state(task),
+            "is_ours": entry.is_ours,
+            "state": _state(entry),
             "attempts": len(entry.exchanges),
             "attempts_at_most": len(SCHEDULE),
             "status": reply.status if reply else None,
-            "ms": round(reply.seconds * 1000, 1) if reply else None,
+            "ms": None if ms is None else round(ms, 2),
             "born_at": entry.born_at,
             "due_at": due,
             "callback": _callback_state(entry),
@@ -290,7 +330,11 @@ class Desk:
         }
 
 
-def _state(task: Task) -> str:
+def _state(entry: Entry) -> str:
+    task = entry.task
+    if not entry.is_ours:
+        settled = entry.exchanges[0].log["outcome"] in _ANSWERED_200
+        return "delivered" if settled else "not taken"
     if task.under_way or (task.due is not None and not task.attempts):
         return "sending"
     return "waiting" if task.state == "pending" else task.state
@@ -338,23 +382,28 @@ def steps(exchange: Exchange) -> Iterator[dict[str, Json]]:
     The function's log tells how long each step took, not when it began. They follow upon one
     another and end with the answer, so what is left in front is HTTP and reading the body.
     """
-    if exchange.attempt is None:
-        return
-    whole = round(exchange.attempt.reply.seconds * 1000, 2)
-    yield {"name": "attempt", "start": 0.0, "ms": whole}
-    taken = exchange.log.get("ms")
-    durations = {
-        name: float(ms)
-        for name, ms in (taken.items() if isinstance(taken, dict) else ())
-        if isinstance(ms, (int, float))
-    }
-    start = max(0.0, whole - sum(durations.get(name, 0.0) for name in _STEPS))
+    durations = dict(_durations(exchange))
+    inside = sum(durations.get(name, 0.0) for name in _STEPS)
+    whole = inside
+    if exchange.attempt:
+        whole = round(exchange.attempt.reply.seconds * 1000, 2)
+        yield {"name": "attempt", "start": 0.0, "ms": whole}
+    start = max(0.0, whole - inside)
     for name, shown in _STEPS.items():
         if name in durations:
             yield {"name": shown, "start": round(start, 2), "ms": durations[name]}
             start += durations[name]
     if "note" in durations:
-        yield {"name": "note", "start": whole, "ms": durations["note"]}
+        yield {"name": "note", "start": round(whole, 2), "ms": durations["note"]}
+
+
+def _durations(exchange: Exchange) -> Iterator[tuple[str, float]]:
+    """The milliseconds of each step, as the function's log has them."""
+    taken = exchange.log.get("ms")
+    if isinstance(taken, dict):
+        for name, ms in taken.items():
+            if isinstance(ms, (int, float)):
+                yield name, float(ms)
 
 
 def _callback(heard: Heard) -> dict[str, Json]:
