@@ -121,7 +121,8 @@ class _Watch:
             self._vercel.start()
         except RuntimeError as error:  # half-written, perhaps; the next change tells
             print(error, flush=True)
-            self._desk.tell(function="down", reason=str(error))
+            end = "\n".join(str(error).splitlines()[-6:])
+            self._desk.tell(function="down", reason=end)
         else:
             self._proxy.target = self._vercel.port
             print("started anew", flush=True)

@@ -15,7 +15,7 @@ from lib.local.redelivery import SCHEDULE, Redelivery
 from lib.local.vercel import PATH, ROOT, Vercel
 
 FOLDER = ROOT / ".github"
-SIZE = (1280, 860)
+SIZE = (1280, 872)
 WITHIN = 30_000
 """Milliseconds for whatever the page is waited for."""
 
