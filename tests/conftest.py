@@ -4,10 +4,15 @@ A part that this machine lacks makes its tests skip and say so. With CI=true not
 """
 
 import os
+import signal
+import subprocess
+import sys
+import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Never
 
 import psycopg
@@ -21,7 +26,7 @@ from lib.local.modelriver import ModelRiver
 from lib.local.postgres import PgBouncer, Postgres, pgbouncer_binary, postgres_binaries
 from lib.local.process import PartMissing
 from lib.local.redelivery import Redelivery
-from lib.local.vercel import Vercel
+from lib.local.vercel import ROOT, Vercel
 
 # A busy machine is no failure of the code's; each example is delivered under a channel of its own.
 settings.register_profile(
@@ -170,3 +175,29 @@ def open_board(postgres: Postgres, speed: float = 1.0) -> Iterator[Board]:
         Console(modelriver, desk, url)
         desk.tell(function="running", started_at=0, speed=speed, schema="")
         yield Board(modelriver, vercel, desk, parts.enter_context(connect(url)))
+
+
+@contextmanager
+def make_dev(
+    *options: str, directory: Path = ROOT, environment: Mapping[str, str] = os.environ
+) -> Iterator["subprocess.Popen[str]"]:
+    """`make dev` in a process of its own, once it serves; interrupted in the end, as by Ctrl-C."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "lib.local", "dev", *options],
+        cwd=directory,
+        env=dict(environment),
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as server:
+        assert server.stdout
+        try:
+            assert next(line for line in server.stdout if "Ctrl-C" in line)
+            yield server
+        finally:
+            server.send_signal(signal.SIGINT)
+            # What it still says must not fill the pipe.
+            threading.Thread(target=server.stdout.read, daemon=True).start()
+            try:
+                server.wait(30)
+            except subprocess.TimeoutExpired:
+                server.kill()

@@ -3,9 +3,6 @@
 import json
 import os
 import re
-import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
@@ -16,7 +13,7 @@ from lib.local.browser import chromium, chromium_binary
 from lib.local.console import FAULTS
 from lib.local.postgres import Postgres
 from lib.local.process import PartMissing, free_port
-from tests.conftest import Board, missing, open_board
+from tests.conftest import Board, make_dev, missing, open_board
 
 WITHIN = 30_000
 """Milliseconds for whatever a page is waited for: a busy machine is no failure."""
@@ -307,28 +304,16 @@ def test_make_dev_that_has_ended_is_missed_and_found_again(
     port, modelriver_port = free_port(), free_port()
     options = ["--port", str(port), "--modelriver-port", str(modelriver_port)]
 
-    def start() -> "subprocess.Popen[str]":
-        server = subprocess.Popen(
-            [sys.executable, "-m", "lib.local", "dev", *options],
-            stdout=subprocess.PIPE,
-            text=True,
-            env={**os.environ, "DATABASE_URL": postgres.url(database)},
-        )
-        assert server.stdout
-        assert next(line for line in server.stdout if "Ctrl-C" in line)
-        return server
-
+    environment = {**os.environ, "DATABASE_URL": postgres.url(database)}
     page = browser.new_page()
-    with start() as server:
+    with make_dev(*options, environment=environment):
         page.goto(f"http://127.0.0.1:{modelriver_port}")
         send(page, "Structured", "before")
-        server.send_signal(signal.SIGINT)
-        expect(page.get_by_text("make dev has ended")).to_be_visible()
-    with start() as server:
+    expect(page.get_by_text("make dev has ended")).to_be_visible()
+    with make_dev(*options, environment=environment):
         expect(page.get_by_text("make dev has ended")).to_be_hidden()
         expect(listed(page)).to_have_count(0)
         send(page, "Structured", "after")
-        server.send_signal(signal.SIGINT)
     page.close()
 
 

@@ -64,7 +64,6 @@ class Console:
         self._modelriver = modelriver
         self._desk = desk
         self._database_url = database_url
-        self._closed = False
         desk.tell(fault="none")
         modelriver.pages = self.answer
 
