@@ -359,7 +359,9 @@ def test_a_redelivery_before_its_time_takes_the_place_of_the_one_that_was_due(
         def is_waiting(seen: Any, made: int = made) -> bool:  # noqa: ANN401
             return len(seen["exchanges"]) == made and seen["state"] == "waiting"
 
-        settled(board, number, is_waiting)
+        channel = settled(board, number, is_waiting)["channel"]
+        queue = board.desk._redelivery._due  # noqa: SLF001
+        assert [task.channel_id for *_, task in queue].count(channel) == 1
         ask(board, "POST", f"/deliveries/{number}/redeliver", b"{}")
 
 
