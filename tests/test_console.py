@@ -47,7 +47,7 @@ class Answer:
     body: bytes
 
     @property
-    def json(self) -> Any:  # noqa: ANN401 - a test knows what it asked for
+    def json(self) -> Any:
         return json.loads(self.body)
 
 
@@ -99,11 +99,11 @@ def send(board: Board | Elsewhere, **changes: object) -> list[int]:
     return numbers
 
 
-def detail(board: Board | Elsewhere, number: int) -> Any:  # noqa: ANN401
+def detail(board: Board | Elsewhere, number: int) -> Any:
     return ask(board, "GET", f"/deliveries/{number}").json
 
 
-def settled(board: Board | Elsewhere, number: int, condition: Callable[[Any], object]) -> Any:  # noqa: ANN401
+def settled(board: Board | Elsewhere, number: int, condition: Callable[[Any], object]) -> Any:
     """The delivery's detail once `condition` holds of it."""
     give_up_at = time.monotonic() + 60
     while not condition(seen := detail(board, number)):
@@ -112,7 +112,7 @@ def settled(board: Board | Elsewhere, number: int, condition: Callable[[Any], ob
     return seen
 
 
-def is_noted(seen: Any) -> bool:  # noqa: ANN401
+def is_noted(seen: Any) -> bool:
     """The function's log line comes when all is done, the note on the row included.
 
     On a busy machine it may be here before the answer has been looked at.
@@ -356,7 +356,7 @@ def test_a_redelivery_before_its_time_takes_the_place_of_the_one_that_was_due(
     (number,) = send(board, secret="wrong")
     for made in (1, 2, 3):
 
-        def is_waiting(seen: Any, made: int = made) -> bool:  # noqa: ANN401
+        def is_waiting(seen: Any, made: int = made) -> bool:
             return len(seen["exchanges"]) == made and seen["state"] == "waiting"
 
         channel = settled(board, number, is_waiting)["channel"]
@@ -531,7 +531,7 @@ def test_a_changed_mapping_is_seen_at_once(postgres: Postgres, project: Path) ->
     environment = {name: value for name, value in os.environ.items() if "DATABASE" not in name}
     with make_dev(*options, directory=project, environment=environment) as server:
 
-        def state(condition: Callable[[Any], object]) -> Any:  # noqa: ANN401
+        def state(condition: Callable[[Any], object]) -> Any:
             give_up_at = time.monotonic() + 60
             told: Any = {}
             while time.monotonic() < give_up_at:
@@ -542,7 +542,7 @@ def test_a_changed_mapping_is_seen_at_once(postgres: Postgres, project: Path) ->
                 time.sleep(0.1)
             pytest.fail(f"the console still says {told}")
 
-        def year(number: int) -> Any:  # noqa: ANN401
+        def year(number: int) -> Any:
             seen = settled(board, number, lambda seen: seen["state"] == "delivered")
             columns = {each["name"]: each["value"] for each in seen["row"]["columns"]}
             return columns.get("year", "no such column")

@@ -168,7 +168,7 @@ def test_check_says_in_what_the_table_differs(
     assert said in out
 
 
-def of(**types: Any) -> type:  # noqa: ANN401 - annotations may be anything
+def of(**types: Any) -> type:
     """AiContent with other fields besides."""
     fields = {field.name: str for field in dataclasses.fields(AiContent)} | types
     return dataclasses.make_dataclass("AiContent", fields.items())
