@@ -36,6 +36,9 @@ settings.register_profile(
 )
 settings.load_profile("busy")
 
+# A shell's background job ignores it, and so would every process that is started here.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 type Connection = psycopg.Connection[DictRow]
 
 
