@@ -15,6 +15,8 @@ from lib.local.process import PartMissing
 ROOT = Path(__file__).parents[2]
 CLI_VERSION = "64.0.2"
 LOCAL = ROOT / ".local"
+NPM_TRIES = 3
+"""A registry may be out of reach for a moment."""
 FUNCTION = Path("functions/api/modelriver.func")
 MAX_MEGABYTES = 40
 """What the function's bundle may come to; Vercel allows 250."""
@@ -27,19 +29,32 @@ def cli() -> Path:
     if not program.exists():
         if shutil.which("npm") is None:
             raise PartMissing("No npm: install Node.js 20 or later")
-        folder.mkdir(parents=True, exist_ok=True)
         # The version of sandbox that the CLI asks for does not install; a build does not need it.
         package = {
             "private": True,
             "dependencies": {"vercel": CLI_VERSION},
             "overrides": {"sandbox": "4.5.0"},
         }
-        (folder / "package.json").write_text(json.dumps(package))
-        install = ["npm", "install", "--no-audit", "--no-fund", "--no-package-lock", "--silent"]
-        done = subprocess.run(install, cwd=folder, capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise PartMissing(f"npm cannot install the Vercel CLI:\n{done.stderr[-1000:]}")
+        # Half an installation must not pass for a whole one.
+        unfinished = LOCAL / "vercel-cli-unfinished"
+        for leftover in (unfinished, folder):
+            shutil.rmtree(leftover, ignore_errors=True)
+        unfinished.mkdir(parents=True)
+        (unfinished / "package.json").write_text(json.dumps(package))
+        _npm_install(unfinished)
+        unfinished.rename(folder)
     return program
+
+
+def _npm_install(folder: Path) -> None:
+    options = ("--no-audit", "--no-fund", "--no-package-lock", "--loglevel=error")
+    for _ in range(NPM_TRIES):
+        done = subprocess.run(
+            ["npm", "install", *options], cwd=folder, capture_output=True, text=True, check=False
+        )
+        if done.returncode == 0:
+            return
+    raise PartMissing(f"npm cannot install the Vercel CLI:\n{done.stderr[-1000:]}")
 
 
 def environment() -> dict[str, str]:
