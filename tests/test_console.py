@@ -464,6 +464,7 @@ def test_what_is_kept_is_bounded(postgres: Postgres, monkeypatch: pytest.MonkeyP
         numbers = send(board, times=8)
         for number in numbers[3:]:
             settled(board, number, is_noted)
+        assert count(board) == 8
         assert ask(board, "GET", f"/deliveries/{numbers[2]}").status == 404
         assert board.desk.updates(0, 0)[1]["oldest"] == numbers[3]
         monkeypatch.setattr(desk_module, "KEPT_BYTES", 1000)

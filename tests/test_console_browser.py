@@ -52,6 +52,7 @@ class Watched:
         self.page.on("request", self._see)
         self.page.goto(board.url)
         expect(self.page.get_by_label("Structured", exact=True)).to_be_checked()
+        expect(self.page.get_by_text("running since")).to_be_visible()  # the list is there too
 
     def _note(self, kind: str, text: str) -> None:
         if kind in {"error", "warning"}:
@@ -279,6 +280,20 @@ def test_the_keyboard_alone_can_do_it_all(page: Page) -> None:
     expect(page.get_by_role("tab", selected=True)).to_be_focused()
     keys.press("Escape")
     expect(listbox).to_be_focused()
+
+
+def test_a_long_list_scrolls_by_itself(page: Page) -> None:
+    page.get_by_label("Times", exact=True).fill("20")
+    send(page, "Structured", "many")
+    expect(listed(page).nth(19)).to_be_attached()
+    expect(newest(page)).to_contain_text("delivered")
+    box = page.get_by_role("listbox", name="Deliveries")
+    assert box.evaluate("box => box.scrollHeight > box.clientHeight + 100")
+    box.press("End")
+    assert box.evaluate("box => box.scrollTop > 100")
+    end = "node => node.getBoundingClientRect().bottom"
+    footer = page.locator("#footer").evaluate("node => node.getBoundingClientRect().top")
+    assert listed(page).last.evaluate(end) <= footer + 1
 
 
 def test_on_a_phone_the_detail_takes_the_lists_place(browser: Browser, board: Board) -> None:

@@ -220,6 +220,7 @@ class Desk:
                     exchange.attempt = attempts.get(exchange.invocation)
                 self._advance()
                 entry.version = self._version
+                self._drop_what_is_too_much()
 
     def _keep(self, entry: Entry) -> int:
         self._number = entry.number
@@ -228,9 +229,15 @@ class Desk:
         self._by_channel[entry.task.channel_id].append(entry)
         self._bytes += entry.size
         self._change(entry.task)
-        while len(self._entries) > KEPT or (self._bytes > KEPT_BYTES and len(self._entries) > 1):
-            self._drop(next(iter(self._entries.values())))
         return entry.number
+
+    def _drop_what_is_too_much(self) -> None:
+        """The oldest first, but none that was not attempted yet."""
+        while len(self._entries) > KEPT or (self._bytes > KEPT_BYTES and len(self._entries) > 1):
+            oldest = next(iter(self._entries.values()))
+            if oldest.is_ours and not oldest.task.attempts:
+                return
+            self._drop(oldest)
 
     def _take_line(self, invocation: str, line: str) -> None:
         with self._changed:
