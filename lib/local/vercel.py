@@ -40,7 +40,8 @@ def log_line(message: Message) -> tuple[str, str] | None:
             "type": "log",
             "payload": {"context": {"invocationId": str(invocation)}, "message": str(encoded)},
         }:
-            return invocation, base64.b64decode(encoded).decode(errors="replace")
+            text = base64.b64decode(encoded).decode(errors="replace")
+            return invocation, text.removesuffix("\n")
     return None
 
 
