@@ -13,7 +13,7 @@ import time
 from collections.abc import Collection
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime
-from typing import Any, cast
+from typing import Any
 from urllib.parse import urlsplit
 
 import certifi
@@ -152,25 +152,25 @@ class _Adapter(HTTPAdapter):
     They take tens of milliseconds of CPU.
     """
 
-    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - as the library has it
-        self._loading = threading.Lock()
-        self._are_loaded = False
-        # It demands a certificate, and the host's name in it.
-        self._context = urllib3.util.create_urllib3_context()
-        super().init_poolmanager(*args, **kwargs, ssl_context=self._context)
+    _loading = threading.Lock()
 
-    def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:  # noqa: ANN401, ARG002
+    def get_connection_with_tls_context(self, request: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - as the library has it
+        shared = self.poolmanager.connection_pool_kw
         with self._loading:
-            if not self._are_loaded and url.startswith("https:"):
-                self._context.load_verify_locations(certifi.where())
-                self._are_loaded = True
+            if "ssl_context" not in shared and request.url.startswith("https:"):
+                # It demands a certificate, and the host's name in it.
+                context = urllib3.util.create_urllib3_context()
+                context.load_verify_locations(certifi.where())
+                shared["ssl_context"] = context
+        return super().get_connection_with_tls_context(request, *args, **kwargs)
+
+    def cert_verify(self, *_: object) -> None:
+        """Nothing: it would have the authorities loaded again."""
 
     def connect(self, url: str) -> None:
         """Open a connection for later, unless there is one that is still alive."""
         request = requests.Request("GET", url).prepare()
         pool = self.get_connection_with_tls_context(request, verify=True)
-        pool = cast("urllib3.HTTPConnectionPool", pool)
-        self.cert_verify(pool, url, verify=True, cert=None)
         connection = pool._get_conn()  # noqa: SLF001 - urllib3 has no other way
         try:
             if not connection.is_connected:
