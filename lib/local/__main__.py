@@ -100,6 +100,7 @@ def _parser() -> argparse.ArgumentParser:
 
     driven = commands.add_parser("soak", help="drive one instance for long, then with bursts")
     driven.add_argument("--deliveries", type=int, default=50_000)
+    driven.add_argument("--candidate", choices=bench.CANDIDATES, default=bench.OURS)
 
     mangled = commands.add_parser("fuzz", help="feed the function mangled deliveries")
     mangled.add_argument("--target", choices=fuzz.TARGETS, help="default: each for half the time")
@@ -151,7 +152,7 @@ def _run(arguments: argparse.Namespace) -> int:
         case "profile":
             profile.run()
         case "soak":
-            return soak.run(arguments.deliveries)
+            return soak.run(arguments.deliveries, bench.CANDIDATES[arguments.candidate])
         case "fuzz":
             return fuzz.run(arguments.target, arguments.seconds)
     return 0

@@ -5,12 +5,12 @@ from contextlib import ExitStack
 from lib.local import load
 from lib.local.modelriver import ModelRiver
 from lib.local.postgres import PgBouncer, Postgres
-from lib.local.vercel import PATH, Vercel
+from lib.local.vercel import ENTRYPOINT, PATH, Vercel
 
 BURSTS = (1, 4, 16, 64, 128, 256, 512)
 
 
-def run(deliveries: int) -> int:
+def run(deliveries: int, entrypoint: str = ENTRYPOINT) -> int:
     """Print memory, threads and sockets along the way, then what bursts of growing size get.
 
     Returns 1 where a delivery was not answered 200 in the soak, or nothing was answered in a burst.
@@ -21,7 +21,7 @@ def run(deliveries: int) -> int:
         pgbouncer = parts.enter_context(PgBouncer(postgres, server_connections=4))
         modelriver = parts.enter_context(ModelRiver())
         settings = {**modelriver.settings, "DATABASE_URL": pgbouncer.url()}
-        vercel = parts.enter_context(Vercel(settings))
+        vercel = parts.enter_context(Vercel(settings, entrypoint=entrypoint))
         broken = 0
 
         def request() -> bytes:
