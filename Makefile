@@ -17,7 +17,7 @@ dev: $(READY)  ## Work on it: the function on port 3000, anew at each change, an
 
 test: $(READY)  ## Run all tests, and demand that they reach every line and branch
 	@$(BIN)/coverage erase
-	@$(BIN)/coverage run -m pytest --numprocesses 4 --dist loadgroup $(ARGS)
+	@$(BIN)/coverage run -m pytest --numprocesses 4 --dist worksteal $(ARGS)
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report
 

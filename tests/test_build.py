@@ -19,8 +19,6 @@ from tests.conftest import Connection, missing
 
 ROOT = Path(__file__).parents[1]
 
-pytestmark = pytest.mark.xdist_group("build")  # one worker installs the CLI, and builds
-
 
 @pytest.fixture(scope="session")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:

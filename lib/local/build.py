@@ -3,6 +3,7 @@
 No login is needed; npm and the network are, the first time, for the CLI itself.
 """
 
+import fcntl
 import json
 import os
 import shutil
@@ -26,24 +27,30 @@ def cli() -> Path:
     """The Vercel CLI, installed below .local at its first use. Raises PartMissing."""
     folder = LOCAL / f"vercel-cli-{CLI_VERSION}"
     program = folder / "node_modules" / ".bin" / "vercel"
-    if not program.exists():
-        if shutil.which("npm") is None:
-            raise PartMissing("No npm: install Node.js 20 or later")
-        # The version of sandbox that the CLI asks for does not install; a build does not need it.
-        package = {
-            "private": True,
-            "dependencies": {"vercel": CLI_VERSION},
-            "overrides": {"sandbox": "4.5.0"},
-        }
-        # Half an installation must not pass for a whole one.
-        unfinished = LOCAL / "vercel-cli-unfinished"
-        for leftover in (unfinished, folder):
-            shutil.rmtree(leftover, ignore_errors=True)
-        unfinished.mkdir(parents=True)
-        (unfinished / "package.json").write_text(json.dumps(package))
-        _npm_install(unfinished)
-        unfinished.rename(folder)
+    LOCAL.mkdir(exist_ok=True)
+    with (LOCAL / "vercel-cli.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # several processes may want it at once
+        if not program.exists():
+            _install(folder)
     return program
+
+
+def _install(folder: Path) -> None:
+    if shutil.which("npm") is None:
+        raise PartMissing("No npm: install Node.js 20 or later")
+    # The version of sandbox that the CLI asks for does not install; a build does not need it.
+    package = {
+        "private": True,
+        "dependencies": {"vercel": CLI_VERSION},
+        "overrides": {"sandbox": "4.5.0"},
+    }
+    unfinished = LOCAL / "vercel-cli-unfinished"  # half of it must not pass for the whole
+    for leftover in (unfinished, folder):
+        shutil.rmtree(leftover, ignore_errors=True)
+    unfinished.mkdir()
+    (unfinished / "package.json").write_text(json.dumps(package))
+    _npm_install(unfinished)
+    unfinished.rename(folder)
 
 
 def _npm_install(folder: Path) -> None:
