@@ -1,6 +1,6 @@
 """The Vercel function at /api/modelriver: HTTP in, HTTP out, no decisions.
 
-Vercel serves the class `handler` on a thread for each request
+Vercel serves the class `handler`, many requests at once, each on a thread
 (https://vercel.com/docs/functions/runtimes/python). An exception that escaped from here would drop
 the connection without an answer.
 """

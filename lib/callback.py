@@ -39,8 +39,11 @@ MAX_CONCURRENT = 64
 
 _PASSING = {401, 403, 408, 425, 429}
 """4xx that another try may cure: 401 and 403 once the operator has mended the key."""
-_URL = re.compile(r"[A-Za-z0-9._~:/?#\[\]!$&'()*+,;=%-]+")
-"""RFC 3986's characters less @: where parsers disagree about a host, it is about others."""
+_URL = re.compile(r"[A-Za-z0-9._~:/?#\[\]!$&'()*+,;=%-]{1,2048}")
+"""RFC 3986's characters less @: where parsers disagree about a host, it is about others.
+
+Not too many, since the library's parser keeps what it has parsed.
+"""
 
 logging.getLogger("urllib3").setLevel(logging.ERROR)  # its warnings quote URLs
 
@@ -75,13 +78,16 @@ class Callbacks:
     def prepare(self, url: str) -> Future[None] | None:
         """Connect to ModelRiver while the caller is busy, unless a connection is kept.
 
-        Returns what is under way, if anything is. Should it fail, `send` will tell.
+        Looks every few seconds, at the origin of that moment. Returns what is under way, if
+        anything is. Should it fail, `send` will tell. Raises nothing.
         """
         now = time.monotonic()
         if now < self._look_again_at or not self.allows(url):
             return None
         self._look_again_at = now + LOOK_EVERY
-        return self._threads.submit(self._adapter.connect, self._pinned(url))
+        with contextlib.suppress(RuntimeError):  # no thread can be had just now
+            return self._threads.submit(self._adapter.connect, self._pinned(url))
+        return None
 
     def send(self, url: str, payload: dict[str, Json], timeout: float) -> None:
         """POST `payload` to a callback URL of ModelRiver's, and return once it is accepted.
@@ -93,7 +99,10 @@ class Callbacks:
         target = self._pinned(url)
         context = contextvars.copy_context()  # Vercel files the request's metrics by it
         answered: list[int] = []  # the status, once it is there, whatever becomes of the body
-        attempt = self._threads.submit(context.run, self._post, target, dump(payload), answered)
+        try:
+            attempt = self._threads.submit(context.run, self._post, target, dump(payload), answered)
+        except RuntimeError:
+            raise CallbackUnavailable("no thread can be had") from None
         try:
             attempt.result(max(0.0, timeout))
             reason = ""
@@ -102,6 +111,8 @@ class Callbacks:
             reason = "no answer in time"
         except requests.RequestException as error:
             reason = type(error).__name__
+        finally:
+            del attempt  # with an error's traceback it would hold itself, and the payload
         if not answered:
             raise CallbackUnavailable(reason)
         status = answered[0]
@@ -132,7 +143,8 @@ class Callbacks:
             stream=True,
         ) as response:
             answered.append(response.status_code)
-            response.raw.read(MAX_ANSWER)  # read to its end, the connection can be kept
+            with contextlib.suppress(urllib3.exceptions.HTTPError):
+                response.raw.read(MAX_ANSWER)  # read to its end, the connection can be kept
 
     def _pinned(self, url: str) -> str:
         """The URL with its origin spelled as the settings spell it, whatever the payload wrote."""
@@ -177,13 +189,16 @@ class _Adapter(HTTPAdapter):
                 connection.timeout = CONNECT_TIMEOUT
                 connection.connect()
                 _take_tickets(getattr(connection, "sock", None))
+        except BaseException:
+            connection.close()  # half made, it would fail whoever takes it next
+            raise
         finally:
             pool._put_conn(connection)  # noqa: SLF001
 
 
 def _take_tickets(sock: object) -> None:
     """Read what a TLS 1.3 server sends unasked: unread, it looks like the connection's end."""
-    if not isinstance(sock, ssl.SSLSocket):
+    if not isinstance(sock, ssl.SSLSocket) or sock.version() != "TLSv1.3":
         return
     urllib3.util.wait_for_read(sock, TICKETS_WITHIN)
     sock.settimeout(0)

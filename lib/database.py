@@ -123,7 +123,7 @@ class Database:
             # How long the pool goes on trying in the background, at growing intervals. Were it
             # longer, a database that is back would have to wait for the next try.
             reconnect_timeout=CONNECT_TIMEOUT,
-            open=False,
+            open=True,  # connects to nothing yet: min_size is 0
         )
         # Not the pool's own max_waiting, which goes on counting those who gave up, and once it is
         # reached opens no connection any more (psycopg_pool 3.3.3).
@@ -164,25 +164,23 @@ class Database:
             try:
                 return connection.run(statement, parameters, deadline)
             except psycopg.Error as error:
-                failure = error
+                state, name = error.sqlstate or "", type(error).__name__
+                refused = state[:2] in _REFUSALS or isinstance(error, psycopg.DataError)
             finally:
                 self._pool.putconn(connection)
-            state = failure.sqlstate or ""
-            if state[:2] in _REFUSALS or isinstance(failure, psycopg.DataError):
-                raise RecordRefused(state or type(failure).__name__)
+            if refused:
+                raise RecordRefused(state or name)
             if was_kept and connection.closed:
                 # After Neon slept, what was kept is dead, this one and the others.
                 self._pool.drain()
                 continue
             pause = next(pauses, math.inf) if connection.closed else math.inf
             if time.monotonic() + pause >= deadline:
-                raise DatabaseUnavailable(state or type(failure).__name__)
+                raise DatabaseUnavailable(state or name)
             time.sleep(pause)
 
     def _connection(self, deadline: float) -> "_BoundedConnection":
         try:
-            if self._pool.closed:
-                self._pool.open()
             return self._pool.getconn(deadline - time.monotonic())
         except psycopg.OperationalError as error:  # the pool's own are among these
             fault = _BoundedConnection.last_fault

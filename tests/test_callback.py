@@ -1,6 +1,9 @@
+import contextlib
+import gc
 import socket
 import ssl
 import threading
+import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, timezone
@@ -19,6 +22,7 @@ from lib.callback import Callbacks, failure, success
 from lib.errors import CallbackRefused, CallbackUnavailable
 from lib.jsontext import Json
 from lib.local.modelriver import ModelRiver, Treatment
+from lib.local.process import free_port
 from lib.settings import Origin
 
 ORIGIN = "https://api.modelriver.com"
@@ -134,6 +138,7 @@ HOSTILE = [
     "https://api%2emodelriver.com/",
     "javascript:alert(1)",
     "file:///etc/passwd",
+    "https://api.modelriver.com/" + "a" * 2048,
 ]
 
 
@@ -265,6 +270,27 @@ def test_an_answer_whose_body_dribbles_is_an_answer() -> None:
         callbacks.close()
 
 
+@pytest.mark.parametrize(
+    "body", [b"Content-Length: 100\r\n\r\n", b"Transfer-Encoding: chunked\r\n\r\nx\r\n"]
+)
+def test_an_answer_whose_body_is_broken_is_an_answer(body: bytes) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            client, _ = server.accept()
+            with client:
+                client.recv(65536)
+                client.sendall(b"HTTP/1.1 200 OK\r\n" + body)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        url = f"http://127.0.0.1:{server.getsockname()[1]}/"
+        kept = Callbacks("mr-key", {Origin.of(url)})
+        kept.send(url, {}, timeout=5)
+        kept.close()
+        thread.join()
+
+
 def test_a_netrc_entry_does_not_replace_the_key(
     real: tuple[ModelRiver, Callbacks],
     tmp_path_factory: pytest.TempPathFactory,
@@ -338,10 +364,50 @@ def over_tls(tls: Tls) -> Iterator[Callbacks]:
 
 
 def test_the_key_is_told_to_nobody_whom_no_authority_knows(tls: Tls, over_tls: Callbacks) -> None:
-    over_tls.prepare(tls.origin)
+    preparation = over_tls.prepare(tls.origin)
+    assert preparation
+    assert preparation.exception(10)
     with pytest.raises(CallbackUnavailable, match="SSLError"):
         over_tls.send(tls.origin, {}, timeout=5)
     assert tls.keys == []
+
+
+@pytest.mark.parametrize("said", [b"no TLS\r\n", None])
+def test_a_preparation_that_fails_spoils_nothing(
+    said: bytes | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that speaks no TLS, or says nothing, and then takes the connection away."""
+    monkeypatch.setattr(callback, "CONNECT_TIMEOUT", 0.3)
+    monkeypatch.setattr(callback, "READ_TIMEOUT", 0.3)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    client, _ = server.accept()
+                    taken.append(client)
+                    if said:
+                        client.sendall(said)
+
+        taken: list[socket.socket] = []
+        threading.Thread(target=serve, daemon=True).start()
+        url = f"https://127.0.0.1:{server.getsockname()[1]}"
+        kept = Callbacks("mr-key", {Origin.of(url)})
+        preparation = kept.prepare(url)
+        assert preparation
+        assert preparation.exception(10)
+        with pytest.raises(CallbackUnavailable):
+            kept.send(url, {}, timeout=10)
+        kept.close()
+        for client in taken:
+            client.close()
+
+
+def test_where_no_thread_can_be_had_nothing_is_prepared(over_tls: Callbacks, tls: Tls) -> None:
+    over_tls.close()
+    assert over_tls.prepare(tls.origin) is None
+    with pytest.raises(CallbackUnavailable, match="no thread"):
+        over_tls.send(tls.origin, {}, timeout=5)
 
 
 @pytest.mark.parametrize("tls", ["evil.test"], indirect=True)
@@ -352,6 +418,25 @@ def test_the_key_is_told_to_nobody_under_another_name(
     with pytest.raises(CallbackUnavailable, match="SSLError"):
         over_tls.send(tls.origin, {}, timeout=5)
     assert tls.keys == []
+
+
+def test_a_payload_is_let_go_when_its_callback_fails() -> None:
+    class Payload(dict[str, Json]):
+        """One that can be watched."""
+
+    url = f"http://127.0.0.1:{free_port()}/"
+    kept = Callbacks("mr-key", {Origin.of(url)})
+    gc.disable()
+    try:
+        payload = Payload()
+        watched = weakref.ref(payload)
+        with pytest.raises(CallbackUnavailable, match="ConnectionError"):
+            kept.send(url, payload, timeout=5)
+        del payload
+        assert watched() is None
+    finally:
+        gc.enable()
+        kept.close()
 
 
 def test_what_was_prepared_is_used_and_kept(
