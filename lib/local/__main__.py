@@ -47,6 +47,19 @@ def main() -> int:
         return 130
 
 
+def _positive(text: str) -> float:
+    """A number above zero, as argparse asks for it."""
+    number = float(text)
+    if not number > 0:
+        raise argparse.ArgumentTypeError("must be above zero")
+    return number
+
+
+def _count(text: str) -> int:
+    """A whole number above zero, as argparse asks for it."""
+    return int(_positive(str(int(text))))
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m lib.local", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
@@ -57,7 +70,7 @@ def _parser() -> argparse.ArgumentParser:
     served.add_argument("--port", type=int, default=3000)
     served.add_argument("--modelriver-port", type=int, default=3001, help="of the console too")
     faster = "of ModelRiver's redelivery: at 20, a minute passes in 3 s"
-    served.add_argument("--speed", type=float, default=1.0, help=faster)
+    served.add_argument("--speed", type=_positive, default=1.0, help=faster)
     commands.add_parser("screenshots", help="take the README's pictures of the console")
 
     applied = commands.add_parser("schema", help="apply sql/schema.sql, directly")
@@ -82,29 +95,29 @@ def _parser() -> argparse.ArgumentParser:
 
     broken = commands.add_parser("chaos", help="break everything while AI results are delivered")
     broken.add_argument("--seed", type=int, help="repeat the run that printed this seed")
-    broken.add_argument("--seconds", type=float, default=120)
-    broken.add_argument("--rate", type=float, default=40, help="AI results a second")
+    broken.add_argument("--seconds", type=_positive, default=120)
+    broken.add_argument("--rate", type=_positive, default=40, help="AI results a second")
     pace = "of ModelRiver's clock; at 1, what its real pace would bring"
-    broken.add_argument("--speed", type=float, default=chaos.SPEED, help=pace)
+    broken.add_argument("--speed", type=_positive, default=chaos.SPEED, help=pace)
 
     compared = commands.add_parser("bench", help="latency, CPU and cold start, as ratios")
-    compared.add_argument("--rounds", type=int, default=5)
+    compared.add_argument("--rounds", type=_count, default=5)
     compared.add_argument("--json", action="store_true", help="for scripts")
     compared.add_argument("--against", help="another revision of this project to run as well")
     compared.add_argument("--plot", action="store_true", help="draw the README's picture anew")
 
     scaled = commands.add_parser("bench-scale", help="1 to 8 instances before one PgBouncer")
-    scaled.add_argument("--deliveries", type=int, default=4000)
+    scaled.add_argument("--deliveries", type=_count, default=4000)
 
     commands.add_parser("profile", help="what a start imports, and a flame graph of deliveries")
 
     driven = commands.add_parser("soak", help="drive one instance for long, then with bursts")
-    driven.add_argument("--deliveries", type=int, default=50_000)
+    driven.add_argument("--deliveries", type=_count, default=50_000)
     driven.add_argument("--candidate", choices=bench.CANDIDATES, default=bench.OURS)
 
     mangled = commands.add_parser("fuzz", help="feed the function mangled deliveries")
     mangled.add_argument("--target", choices=fuzz.TARGETS, help="default: each for half the time")
-    mangled.add_argument("--seconds", type=int, default=60)
+    mangled.add_argument("--seconds", type=_count, default=60)
     return parser
 
 

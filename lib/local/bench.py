@@ -67,28 +67,30 @@ class Figures:
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """How a figure is shown, and the ratio to the floor that it may come to."""
+    """How a figure is shown, and the goal for ours: a ratio to the floor, or a figure."""
 
     title: str
     form: str
-    at_most: str = ""
+    goal: str
 
 
 SHOWN = {
-    "p50": Figure("one at a time, median", "{:.2f} ms", "1.15"),
-    "p99": Figure("one at a time, 99th percentile", "{:.2f} ms", "1.5"),
-    "cpu_one": Figure("CPU a delivery, one at a time", "{:.2f} ms", "1.15"),
-    "cpu_many": Figure("CPU a delivery, 16 at once", "{:.2f} ms", "1.15"),
+    "p50": Figure("one at a time, median", "{:.2f} ms", "at most 1.15"),
+    "p99": Figure("one at a time, 99th percentile", "{:.2f} ms", "at most 1.5"),
+    "cpu_one": Figure("CPU a delivery, one at a time", "{:.2f} ms", "at most 1.15"),
+    "cpu_many": Figure("CPU a delivery, 16 at once", "{:.2f} ms", "at most 1.15"),
     "throughput": Figure("deliveries a second, 16 at once", "{:.0f}", "at least 0.9"),
     "slowest_many": Figure("slowest of 1,000, 16 at once", "{:.0f} ms", "500 ms"),
     "slowest_burst": Figure("slowest of 64 at once, from idle", "{:.0f} ms", "1,000 ms"),
-    "cold": Figure("process start to first 200", "{:.0f} ms", "1.2"),
-    "memory": Figure("memory after 1,765 deliveries", "{:.1f} MB", "1.3"),
+    "cold": Figure("process start to first 200", "{:.0f} ms", "at most 1.2"),
+    "memory": Figure("memory after 1,765 deliveries", "{:.1f} MB", "at most 1.3"),
     "statements": Figure("statements a delivery", "{:.2f}", "2"),
     "database_connections": Figure("new connections to the database, warm", "{:.0f}", "0"),
     "callback_connections": Figure("new connections to ModelRiver, warm", "{:.0f}", "0"),
     "failed": Figure("not answered 200", "{:.0f}", "0"),
 }
+AT_WORST = {"database_connections", "callback_connections", "failed"}
+"""Of these the worst round is shown."""
 PLOTTED = ("p50", "p99", "cpu_one", "cpu_many", "slowest_burst", "cold", "memory")
 
 
@@ -112,7 +114,7 @@ def run(rounds: int, *, as_json: bool, against: str | None, plot: bool) -> int:
     medians = {name: _medians(each) for name, each in measured.items()}
     ratios = {name: _ratios(each, measured[FLOOR]) for name, each in measured.items()}
     if as_json:
-        print(json.dumps({**circumstances(rounds), "medians": medians, "ratios": ratios}))
+        print(json.dumps({**_circumstances(rounds), "medians": medians, "ratios": ratios}))
     else:
         _print_table(rounds, medians, ratios)
     if plot:
@@ -121,7 +123,7 @@ def run(rounds: int, *, as_json: bool, against: str | None, plot: bool) -> int:
             SHOWN[figure].title: [ratios[name][figure] or 0.0 for name in compared]
             for figure in PLOTTED
         }
-        draw(rows, circumstances(rounds))
+        draw(rows, _circumstances(rounds))
     return 1 if medians[OURS]["failed"] else 0
 
 
@@ -157,7 +159,7 @@ class _Bench:
                 vercel.messages.clear()
                 return done, (load.cpu_seconds(vercel.pid) - before) / count
 
-            load.run([vercel.port], [first], 1)
+            start = load.run([vercel.port], [first], 1)
             cold = time.perf_counter() - began
             deliver(WARM_UP, 4)
             before = self._state()
@@ -168,7 +170,7 @@ class _Bench:
             deliver(WARM_UP, 16)
             many, cpu_many = deliver(AT_ONCE, 16)
             burst, _ = deliver(BURST, BURST)
-            loads = (one, many, burst)
+            loads = (start, one, many, burst)
             return Figures(
                 p50=one.quantile(0.5) * 1000,
                 p99=one.quantile(0.99) * 1000,
@@ -202,7 +204,9 @@ class _Bench:
 
 
 def _medians(rounds: list[Figures]) -> dict[str, float]:
-    return {figure: statistics.median(asdict(each)[figure] for each in rounds) for figure in SHOWN}
+    """The median of each figure; of what should be zero, the most."""
+    chosen = {figure: max if figure in AT_WORST else statistics.median for figure in SHOWN}
+    return {figure: chosen[figure](asdict(each)[figure] for each in rounds) for figure in SHOWN}
 
 
 def _ratios(rounds: list[Figures], floor: list[Figures]) -> dict[str, float | None]:
@@ -221,24 +225,22 @@ def _print_table(
     medians: Mapping[str, Mapping[str, float]],
     ratios: Mapping[str, Mapping[str, float | None]],
 ) -> None:
-    machine = circumstances(rounds)
+    machine = _circumstances(rounds)
     print(
         f"{machine['date']}, {machine['cores']} cores, Python {machine['python']}, {rounds} rounds"
     )
-    print("Medians; behind them the ratio to the floor, and what ours may come to.\n")
-    print(f"{'':<40}" + "".join(f"{name:>22}" for name in medians) + f"{'at most':>14}")
+    print("Medians; behind them the ratio to the floor, and the goal for ours.\n")
+    print(f"{'':<40}" + "".join(f"{name:>22}" for name in medians) + f"{'goal':>14}")
     for figure, shown in SHOWN.items():
         cells = []
         for name, values in medians.items():
             ratio = ratios[name][figure]
             cell = shown.form.format(values[figure])
             cells.append(cell if name == FLOOR or ratio is None else f"{cell} ({ratio:5.2f})")
-        print(
-            f"{shown.title:<40}" + "".join(f"{cell:>22}" for cell in cells) + f"{shown.at_most:>14}"
-        )
+        print(f"{shown.title:<40}" + "".join(f"{cell:>22}" for cell in cells) + f"{shown.goal:>14}")
 
 
-def circumstances(rounds: int) -> dict[str, Json]:
+def _circumstances(rounds: int) -> dict[str, Json]:
     """When and on what a run was made."""
     return {
         "date": f"{datetime.now(UTC):%Y-%m-%d}",

@@ -40,7 +40,7 @@ FAULTS: dict[str, Treatment] = {
     "429": Treatment(status=429, headers={"Retry-After": "60"}),
     "401": Treatment(status=401),
     "404": Treatment(status=404),
-    "silence": Treatment(delay=30),
+    "silence": Treatment(delay=30, reset="after"),
     "reset": Treatment(reset="before"),
     "lost answer": Treatment(reset="after"),
 }

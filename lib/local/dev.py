@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -25,6 +25,8 @@ from lib.local.proxy import Proxy
 from lib.local.redelivery import Endpoint, Redelivery
 from lib.local.vercel import PATH, ROOT, Message, Vercel, log_line
 
+SCHEMA_WITHIN = 60.0
+"""Seconds for comparing or applying the schema; a given database may not answer at all."""
 WATCHED = ("api/*.py", "lib/*.py", "sql/schema.sql")
 
 
@@ -136,23 +138,30 @@ class _Watch:
 
     def _schema(self, *options: str) -> tuple[bool, str]:
         """Whether it agrees, and what was said: in a process of its own, which reads files anew."""
-        done = subprocess.run(
-            [sys.executable, "-m", "lib.local", "schema", *options],
-            cwd=ROOT,
-            env={**os.environ, "DATABASE_URL_UNPOOLED": self._database.direct_url},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        try:
+            done = subprocess.run(
+                [sys.executable, "-m", "lib.local", "schema", *options],
+                cwd=ROOT,
+                env={**os.environ, "DATABASE_URL_UNPOOLED": self._database.direct_url},
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=SCHEMA_WITHIN,
+            )
+        except subprocess.TimeoutExpired:
+            return False, f"The database did not answer within {SCHEMA_WITHIN:.0f} s."
         # Of a traceback, say of a half-written file, the last line tells what is wrong.
-        said = done.stdout.strip() or done.stderr.strip().splitlines()[-1]
+        said = done.stdout.strip() or done.stderr.strip().rpartition("\n")[2]
         return done.returncode == 0, said
 
 
 def _state() -> dict[Path, int]:
-    files = (path for pattern in WATCHED for path in ROOT.glob(pattern))
-    return {path: path.stat().st_mtime_ns for path in files}
+    state = {}
+    for path in (path for pattern in WATCHED for path in ROOT.glob(pattern)):
+        with suppress(FileNotFoundError):  # gone meanwhile, or an editor's dangling lock
+            state[path] = path.stat().st_mtime_ns
+    return state
 
 
 def _given(environment: Mapping[str, str]) -> _Database | None:

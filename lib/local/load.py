@@ -85,9 +85,9 @@ def _send(port: int, content: bytes) -> int:
                 if not (piece := connection.recv(65536)):
                     return 0
                 answer += piece
-    except OSError:
+        return int(answer.split(b" ", 2)[1])
+    except (OSError, ValueError, IndexError):  # none, or none that is HTTP
         return 0
-    return int(answer.split(b" ", 2)[1])
 
 
 def _is_whole(answer: bytes) -> bool:
@@ -103,7 +103,7 @@ def sink() -> Iterator[int]:
     port = process.free_port()
     with TemporaryDirectory() as folder:
         log = Path(folder) / "sink.log"
-        child = process.start([sys.executable, SINK, str(port)], log=log)
+        child = process.start([sys.executable, "-P", SINK, str(port)], log=log)
         try:
             process.wait_for(lambda: process.listens(port), "the sink of callbacks", child, log)
             yield port

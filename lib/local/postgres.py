@@ -154,7 +154,8 @@ class PgBouncer:
         self._folder = Path()
         self._bouncer: subprocess.Popen[bytes] | None = None
         self.crashes = 0
-        """How often it ended by itself, and was started again."""
+        """How often it ended by itself."""
+        self._changing = threading.Lock()
         self.port = process.free_port()
 
     def url(self, database: str = "postgres") -> str:
@@ -187,14 +188,16 @@ class PgBouncer:
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def start(self) -> None:
-        bouncer = self._launch()
+        with self._changing:
+            bouncer = self._launch()
         threading.Thread(target=self._supervise, args=(bouncer,), daemon=True).start()
 
     def stop(self) -> None:
         """Stop it at once: every client is cut off."""
-        if self._bouncer:
+        with self._changing:
             bouncer, self._bouncer = self._bouncer, None
-            process.stop(bouncer, signal.SIGTERM)
+            if bouncer:
+                process.stop(bouncer, signal.SIGTERM)
 
     def processes(self) -> list[int]:
         return [self._bouncer.pid] if self._bouncer else []
@@ -238,9 +241,13 @@ class PgBouncer:
         Debian's 1.18 may crash over a cancel request (pgbouncer/pgbouncer#822). It lives as long
         as this thread, which started it.
         """
-        while bouncer.wait() is not None and self._bouncer is bouncer:
-            self.crashes += 1
-            bouncer = self._launch()
+        while True:
+            bouncer.wait()
+            with self._changing:
+                if self._bouncer is not bouncer:
+                    return
+                self.crashes += 1
+                bouncer = self._launch()
 
 
 def pooled(postgres: Postgres, parts: ExitStack) -> str:

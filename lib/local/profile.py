@@ -1,6 +1,7 @@
 """Where the time goes: a flame graph of warm deliveries, and what a start imports."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -47,9 +48,11 @@ def _draw(vercel: Vercel, river: ModelRiver) -> None:
     options = ["--gil", "--nonblocking", "--duration", f"{SECONDS}", "--output", f"{GRAPH}"]
     spy = process.start([SPY, "record", *options, "--pid", str(vercel.pid)], log=log)
     give_up_at = time.monotonic() + SECONDS + 20
-    while spy.poll() is None and time.monotonic() < give_up_at:
-        _deliver(vercel, river, 100)
-    spy.kill()
+    try:
+        while spy.poll() is None and time.monotonic() < give_up_at:
+            _deliver(vercel, river, 100)
+    finally:
+        process.stop(spy, signal.SIGKILL)
     if not GRAPH.exists():
         raise RuntimeError(f"py-spy drew nothing:\n{log.read_text()[-500:]}")
 
@@ -65,7 +68,11 @@ def _print_imports(settings: Mapping[str, str]) -> None:
     code = f"{before}; sys.stderr.write('ours\\n'); import api.modelriver"
     environment = {**os.environ, **settings, "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-X", "importtime", "-c", code]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        command, env=environment, capture_output=True, text=True, check=False, timeout=60
+    )
+    if done.returncode:
+        raise RuntimeError(f"the function cannot be imported:\n{done.stderr[-500:]}")
     rows = [line.split("|") for line in done.stderr.partition("ours\n")[2].splitlines()]
     timed = sorted(((int(row[1]), row[2].strip()) for row in rows), reverse=True)
     longest, _ = timed[0]

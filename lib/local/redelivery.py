@@ -195,9 +195,16 @@ class Redelivery:
                 task.under_way += 1
             self._threads.submit(self._attempt, task)
 
+    def _receiver(self) -> Receiver:
+        """The next one that is up, or after a while of none, one that is down."""
+        give_up_at = time.monotonic() + DELIVERY_TIMEOUT
+        while not (receiver := next(self._receivers)).port and time.monotonic() < give_up_at:
+            time.sleep(0.001)
+        return receiver
+
     def _attempt(self, task: Task) -> None:
         age = self.age(task)
-        receiver = next(each for each in self._receivers if each.port)
+        receiver = self._receiver()
         deaths = receiver.deaths
         # The receiver's clock is the real one: the birth it is told makes its ages ModelRiver's.
         payload = {**task.payload, "timestamp": time.time() - age}
