@@ -22,6 +22,7 @@ import pytest
 
 from lib.local import desk as desk_module
 from lib.local.console import FAULTS, MAX_REQUEST, PAGE
+from lib.local.modelriver import Treatment
 from lib.local.postgres import Postgres
 from lib.local.process import free_port, listens
 from lib.local.redelivery import SCHEDULE
@@ -385,6 +386,7 @@ def events(board: Board | Elsewhere) -> Iterator[Any]:
 def test_what_happens_is_told_as_it_happens(board: Board) -> None:
     news = events(board)
     assert next(news)["all"] is True
+    board.modelriver.treatment = Treatment(delay=2.0)  # what follows at once is told as one
     (number,) = send(board)
     states = []
     for update in news:
