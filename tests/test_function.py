@@ -335,3 +335,10 @@ def test_what_is_no_http_at_all(house: House) -> None:
 def test_the_rest_of_the_house_is_not_disturbed(house: House, delivery: Delivery) -> None:
     assert house.modelriver.deliver(house.vercel.url, delivery).status == 200
     assert stored(house, delivery)
+
+
+def test_who_never_pauses_is_stopped_by_the_deadline() -> None:
+    """No timeout of a socket's would: there is always something to read."""
+    handler = function.handler.__new__(function.handler)
+    with pytest.raises(TimeoutError):
+        handler._wait_until(time.monotonic() - 1)  # noqa: SLF001
