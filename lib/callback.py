@@ -82,11 +82,12 @@ class Callbacks:
         anything is. Should it fail, `send` will tell. Raises nothing.
         """
         now = time.monotonic()
-        if now < self._look_again_at or not self.allows(url):
+        if now < self._look_again_at:
             return None
-        self._look_again_at = now + LOOK_EVERY
-        with contextlib.suppress(RuntimeError):  # no thread can be had just now
-            return self._threads.submit(self._adapter.connect, self._pinned(url))
+        with contextlib.suppress(CallbackRefused, RuntimeError):  # no thread can be had just now
+            target = self._pinned(url)
+            self._look_again_at = now + LOOK_EVERY
+            return self._threads.submit(self._adapter.connect, target)
         return None
 
     def send(self, url: str, payload: dict[str, Json], timeout: float) -> None:
@@ -161,7 +162,7 @@ class Callbacks:
 class _Adapter(HTTPAdapter):
     """Loads the certificate authorities once, and not, as the library does, for each connection.
 
-    They take tens of milliseconds of CPU.
+    They take tens of milliseconds.
     """
 
     _loading = threading.Lock()

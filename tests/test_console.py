@@ -9,9 +9,10 @@ import json
 import os
 import re
 import shutil
+import sys
 import tempfile
-import threading
 import time
+import traceback
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +22,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from lib.local import desk as desk_module
-from lib.local.console import FAULTS, MAX_REQUEST, PAGE
+from lib.local.console import FAULTS, MAX_REQUEST, PAGE, Console
 from lib.local.modelriver import Treatment
 from lib.local.postgres import Postgres
 from lib.local.process import free_port, listens
@@ -479,14 +480,23 @@ def test_what_is_kept_is_bounded(postgres: Postgres, monkeypatch: pytest.MonkeyP
         assert len(kept["_by_invocation"]) == len(kept["_entries"])
 
 
+def streams() -> int:
+    """How many threads are serving a page's events."""
+    serving = Console._events.__code__  # noqa: SLF001
+    stacks = [traceback.walk_stack(each) for each in sys._current_frames().values()]  # noqa: SLF001
+    return sum(any(frame.f_code is serving for frame, _ in stack) for stack in stacks)
+
+
 def test_a_page_that_is_closed_ends_its_stream(board: Board) -> None:
-    before = threading.active_count()
-    for _ in range(9):
-        news = events(board)
+    before = streams()
+    opened = [events(board) for _ in range(3)]
+    for news in opened:
         next(news)
+    assert streams() == before + 3
+    for news in opened:
         news.close()  # type: ignore[attr-defined]
     give_up_at = time.monotonic() + 60
-    while threading.active_count() > before + 4:  # others come and go: kept-alive callbacks
+    while streams() > before:
         assert time.monotonic() < give_up_at
         board.desk.tell(speed=1)  # something to write is what shows that nobody reads
         time.sleep(0.1)

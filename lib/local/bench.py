@@ -14,7 +14,6 @@ import subprocess
 import sys
 import tarfile
 import time
-import uuid
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
@@ -26,16 +25,11 @@ from tempfile import TemporaryDirectory
 
 from lib.jsontext import Json
 from lib.local import load
-from lib.local.modelriver import CALLBACK_PATH, Delivery, ModelRiver
+from lib.local.modelriver import ModelRiver
 from lib.local.plot import draw
 from lib.local.postgres import PgBouncer, Postgres
-from lib.local.vercel import ENTRYPOINT, PATH, ROOT, Vercel
+from lib.local.vercel import ENTRYPOINT, ROOT, Vercel
 
-MOVIE: Json = {
-    "title": "Inception",
-    "description": "A thief who steals secrets through dreams.",
-    "year": 2010,
-}
 WARM_UP, ONE_BY_ONE, AT_ONCE, BURST = 100, 500, 1000, 64
 """Deliveries of each part of a round."""
 FLOOR, STRAIGHTFORWARD, OURS = "floor", "straightforward", "ours"
@@ -113,17 +107,18 @@ def run(rounds: int, *, as_json: bool, against: str | None, plot: bool) -> int:
         print("\r" + " " * 60 + "\r", end="", file=sys.stderr)
     medians = {name: _medians(each) for name, each in measured.items()}
     ratios = {name: _ratios(each, measured[FLOOR]) for name, each in measured.items()}
+    circumstances = _circumstances(rounds)
     if as_json:
-        print(json.dumps({**_circumstances(rounds), "medians": medians, "ratios": ratios}))
+        print(json.dumps({**circumstances, "medians": medians, "ratios": ratios}))
     else:
-        _print_table(rounds, medians, ratios)
+        _print_table(circumstances, medians, ratios)
     if plot:
         compared = (OURS, STRAIGHTFORWARD)
         rows = {
             SHOWN[figure].title: [ratios[name][figure] or 0.0 for name in compared]
             for figure in PLOTTED
         }
-        draw(rows, _circumstances(rounds))
+        draw(rows, circumstances)
     return 1 if medians[OURS]["failed"] else 0
 
 
@@ -188,13 +183,7 @@ class _Bench:
             )
 
     def _requests(self, count: int) -> list[bytes]:
-        return [load.request(PATH, self._delivery()) for _ in range(count)]
-
-    def _delivery(self) -> Delivery:
-        channel_id = str(uuid.uuid4())
-        url = f"{self._origin}{CALLBACK_PATH}{channel_id}"
-        event = self._modelriver.event(MOVIE, channel_id=channel_id, callback_url=url)
-        return self._modelriver.sign(event)
+        return load.requests(self._modelriver, count, origin=self._origin)
 
     def _state(self) -> tuple[int, int, int]:
         """Statements, connections to the database, and connections to the sink, so far."""
@@ -221,14 +210,12 @@ def _ratios(rounds: list[Figures], floor: list[Figures]) -> dict[str, float | No
 
 
 def _print_table(
-    rounds: int,
+    circumstances: Mapping[str, Json],
     medians: Mapping[str, Mapping[str, float]],
     ratios: Mapping[str, Mapping[str, float | None]],
 ) -> None:
-    machine = _circumstances(rounds)
-    print(
-        f"{machine['date']}, {machine['cores']} cores, Python {machine['python']}, {rounds} rounds"
-    )
+    words = "{date}, {cores} cores, Python {python}, {rounds} rounds"
+    print(words.format(**circumstances))
     print("Medians; behind them the ratio to the floor, and the goal for ours.\n")
     print(f"{'':<40}" + "".join(f"{name:>22}" for name in medians) + f"{'goal':>14}")
     for figure, shown in SHOWN.items():

@@ -7,15 +7,23 @@ import socket
 import sys
 import threading
 import time
+import uuid
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from lib.jsontext import Json
 from lib.local import process
-from lib.local.modelriver import Delivery
+from lib.local.modelriver import CALLBACK_PATH, ModelRiver
+from lib.local.vercel import PATH
 
+MOVIE: Json = {
+    "title": "Inception",
+    "description": "A thief who steals secrets through dreams.",
+    "year": 2010,
+}
 CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 SINK = Path(__file__).with_name("sink.py")
 
@@ -40,16 +48,28 @@ class Load:
         return len(self.latencies) / self.seconds
 
 
-def request(path: str, delivery: Delivery) -> bytes:
-    """A delivery as it goes over the wire: made beforehand, it takes no time from the receiver."""
+def requests(
+    river: ModelRiver, count: int, *, origin: str = "", ai_result: Json = MOVIE
+) -> list[bytes]:
+    """So many deliveries as they go over the wire: made beforehand, they take no time from others.
+
+    Callbacks are to go to `origin`, or to `river` itself.
+    """
+    return [_request(river, origin or river.origin, ai_result) for _ in range(count)]
+
+
+def _request(river: ModelRiver, origin: str, ai_result: Json) -> bytes:
+    channel_id = str(uuid.uuid4())
+    url = f"{origin}{CALLBACK_PATH}{channel_id}"
+    delivery = river.sign(river.event(ai_result, channel_id=channel_id, callback_url=url))
     headers = {"Host": "127.0.0.1", **delivery.headers, "Content-Length": str(len(delivery.body))}
     lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-    return f"POST {path} HTTP/1.1\r\n{lines}\r\n".encode() + delivery.body
+    return f"POST {PATH} HTTP/1.1\r\n{lines}\r\n".encode() + delivery.body
 
 
-def run(ports: Sequence[int], requests: Sequence[bytes], at_once: int) -> Load:
+def run(ports: Sequence[int], contents: Sequence[bytes], at_once: int) -> Load:
     """Send all requests to the ports in turn, `at_once` at a time, each over its own connection."""
-    waiting = zip(requests, itertools.cycle(ports))
+    waiting = zip(contents, itertools.cycle(ports))
     lock = threading.Lock()
     latencies: list[float] = []
     statuses: Counter[int] = Counter()

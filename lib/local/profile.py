@@ -10,12 +10,11 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from lib.local import load, process
-from lib.local.bench import MOVIE
 from lib.local.build import LOCAL
 from lib.local.modelriver import ModelRiver
 from lib.local.postgres import Postgres
 from lib.local.process import PartMissing
-from lib.local.vercel import PATH, ROOT, Vercel
+from lib.local.vercel import ROOT, Vercel
 
 SPY = Path(sys.executable).with_name("py-spy")
 GRAPH = LOCAL / "warm.svg"
@@ -58,8 +57,7 @@ def _draw(vercel: Vercel, river: ModelRiver) -> None:
 
 
 def _deliver(vercel: Vercel, river: ModelRiver, count: int) -> None:
-    requests = [load.request(PATH, river.sign(river.event(MOVIE))) for _ in range(count)]
-    load.run([vercel.port], requests, 1)
+    load.run([vercel.port], load.requests(river, count), 1)
 
 
 def _print_imports(settings: Mapping[str, str]) -> None:

@@ -5,10 +5,9 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 
 from lib.local import load
-from lib.local.bench import MOVIE
-from lib.local.modelriver import CALLBACK_PATH, ModelRiver
+from lib.local.modelriver import ModelRiver
 from lib.local.postgres import PgBouncer, Postgres
-from lib.local.vercel import PATH, Vercel
+from lib.local.vercel import Vercel
 
 INSTANCES = (1, 2, 4, 8)
 SERVER_CONNECTIONS = 20
@@ -46,11 +45,7 @@ def _measure(count: int, deliveries: int) -> tuple[list[str], int]:
         instances = [parts.enter_context(Vercel(settings)) for _ in range(count)]
 
         def deliver(number: int) -> load.Load:
-            requests = []
-            for _ in range(number):
-                event = river.event(MOVIE)
-                event["callback_url"] = f"{origin}{CALLBACK_PATH}{event['channel_id']}"
-                requests.append(load.request(PATH, river.sign(event)))
+            requests = load.requests(river, number, origin=origin)
             return load.run([each.port for each in instances], requests, AT_ONCE * count)
 
         deliver(100 * count)

@@ -2,11 +2,13 @@
 
 from contextlib import ExitStack
 
+from lib.jsontext import Json
 from lib.local import load
 from lib.local.modelriver import ModelRiver
 from lib.local.postgres import PgBouncer, Postgres
-from lib.local.vercel import ENTRYPOINT, PATH, Vercel
+from lib.local.vercel import ENTRYPOINT, Vercel
 
+AI_RESULT: Json = {"title": "t", "text": "x" * 500}
 BURSTS = (1, 4, 16, 64, 128, 256, 512)
 
 
@@ -24,12 +26,10 @@ def run(deliveries: int, entrypoint: str = ENTRYPOINT) -> int:
         vercel = parts.enter_context(Vercel(settings, entrypoint=entrypoint))
         broken = 0
 
-        def request() -> bytes:
-            event = modelriver.event({"title": "t", "text": "x" * 500})
-            return load.request(PATH, modelriver.sign(event))
-
         def deliver(count: int, at_once: int) -> load.Load:
-            done = load.run([vercel.port], [request() for _ in range(count)], at_once)
+            done = load.run(
+                [vercel.port], load.requests(modelriver, count, ai_result=AI_RESULT), at_once
+            )
             modelriver.callbacks.clear()
             vercel.messages.clear()
             return done
