@@ -62,9 +62,6 @@ bench: $(READY)  ## Measure against the same job stripped bare (ARGS="--rounds 5
 bench-scale: $(READY)  ## Measure 1, 2, 4 and 8 instances before one PgBouncer
 	@$(BIN)/python -m lib.local bench-scale $(ARGS)
 
-profile: $(READY)  ## Show what a start imports, and draw where the time of warm deliveries goes
-	@$(BIN)/python -m lib.local profile
-
 soak: $(READY)  ## Deliver 50,000 AI results to one instance, and watch its memory
 	@$(BIN)/python -m lib.local soak $(ARGS)
 
@@ -86,4 +83,4 @@ $(READY): requirements.txt requirements-dev.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $@
 
-.PHONY: help demo dev test check build preview cleanup production send status pins chaos fuzz bench bench-scale profile soak schema screenshots clean
+.PHONY: help demo dev test check build preview cleanup production send status pins chaos fuzz bench bench-scale soak schema screenshots clean

@@ -4,25 +4,12 @@ import argparse
 import os
 import sys
 
-from lib.local import (
-    bench,
-    build,
-    chaos,
-    demo,
-    dev,
-    fuzz,
-    preview,
-    profile,
-    scale,
-    schema,
-    screenshots,
-    send,
-    soak,
-    status,
-)
-from lib.local.modelriver import SCHEMES
-from lib.local.process import PartMissing
-from lib.local.progress import waiting_for
+from lib.local.commands import build, demo, dev, preview, schema, screenshots, send, status
+from lib.local.commands.progress import waiting_for
+from lib.local.standins.modelriver import SCHEMES
+from lib.local.standins.process import PartMissing
+from lib.local.trials import chaos, fuzz, scale, soak
+from lib.local.trials.bench import bench
 
 PROBLEMS = (
     demo.Broken,
@@ -109,8 +96,6 @@ def _parser() -> argparse.ArgumentParser:
     scaled = commands.add_parser("bench-scale", help="1 to 8 instances before one PgBouncer")
     scaled.add_argument("--deliveries", type=_count, default=4000)
 
-    commands.add_parser("profile", help="what a start imports, and a flame graph of deliveries")
-
     driven = commands.add_parser("soak", help="drive one instance for long, then with bursts")
     driven.add_argument("--deliveries", type=_count, default=50_000)
     driven.add_argument("--candidate", choices=bench.CANDIDATES, default=bench.OURS)
@@ -162,8 +147,6 @@ def _run(arguments: argparse.Namespace) -> int:
             )
         case "bench-scale":
             return scale.run(arguments.deliveries)
-        case "profile":
-            profile.run()
         case "soak":
             return soak.run(arguments.deliveries, bench.CANDIDATES[arguments.candidate])
         case "fuzz":

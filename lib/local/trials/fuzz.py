@@ -1,0 +1,127 @@
+"""Mangled deliveries without end, guided by the branches that they reach (libFuzzer, by atheris).
+
+Two targets in turn: the pure rooms, with bodies that are signed so that they get past the first
+door; and the HTTP edge, with whatever bytes on a real socket. Anything but a defined answer ends
+the run, with the input that did it.
+"""
+
+import hashlib
+import hmac
+import importlib.util
+import re
+import socket
+import subprocess
+import sys
+import tempfile
+from functools import partial
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+
+from lib.local.standins.process import PartMissing
+
+TARGETS = ("rooms", "edge")
+SECRET = b"whsec-fuzz"
+NOW = 1_767_616_500
+SEEDS = (
+    b'0{"type":"task.ai_generated","event":"e","channel_id":"c","ai_response":{"data":{"title":"t"}},'
+    b'"callback_url":"https://api.modelriver.com/v1/callback/c","customer_data":{"category":"m"},'
+    b'"meta":{"provider":"p","model":"m"},"timestamp":"2026-01-05T12:34:56.789Z"}',
+    b'1{"channel_id":"c","data":{"type":"task.ai_generated","ai_response":{"data":[1.0,1e999]}},'
+    b'"callback_url":"u","timestamp":1767616496}',
+    b'2{"data":"\\ud83d\\u0000","callback_url":7,"d\\u0061ta":1}',
+)
+REQUESTS = (
+    b"POST / HTTP/1.1\r\nContent-Length: 2\r\n\r\n{}",
+    b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n2;x=y\r\n{}\r\n0\r\nT: v\r\n\r\n",
+    b"HEAD / HTTP/1.0\r\n\r\n",
+    b"BREW / HTTP/1.1\r\nContent-Length: 9999999999\r\n\r\nx",
+)
+
+
+def run(target: str | None, seconds: int) -> int:
+    """Fuzz one target, or each for half the time. Raises PartMissing where there is no fuzzer."""
+    require()
+    if target:
+        _fuzz(target, seconds)  # ends the process
+    for each in TARGETS:
+        print(f"{each}: {seconds // 2} s", flush=True)
+        options = ["--target", each, "--seconds", str(seconds // 2)]
+        command = [sys.executable, "-m", "lib.local", "fuzz", *options]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        figures = re.findall(r"(number_of_executed_units|new_units_added): +(\d+)", done.stderr)
+        print("  " + ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in figures))
+        if done.returncode:
+            print(done.stdout + done.stderr)
+            return 1
+    return 0
+
+
+def require() -> None:
+    if importlib.util.find_spec("atheris") is None:
+        raise PartMissing("No atheris here; it comes ready built for Linux on x86-64")
+
+
+def _fuzz(target: str, seconds: int) -> None:
+    import atheris  # noqa: PLC0415 - takes its time, and is not everywhere
+
+    with atheris.instrument_imports(include=["api", "lib", "json", "http"]):
+        import api.modelriver  # noqa: PLC0415
+        import lib.webhook  # noqa: F401, PLC0415
+
+    folder = Path(tempfile.mkdtemp(prefix="fuzz-"))
+    for number, seed in enumerate(SEEDS if target == "rooms" else REQUESTS):
+        (folder / str(number)).write_bytes(seed)
+    options = [
+        f"-max_total_time={seconds}",
+        "-max_len=4096",
+        "-print_final_stats=1",
+        "-verbosity=0",
+    ]
+    body = _rooms if target == "rooms" else partial(_edge, api.modelriver.handler)
+    atheris.Setup([sys.argv[0], *options, str(folder)], body)
+    atheris.Fuzz()
+
+
+def _rooms(data: bytes) -> None:
+    """A body, signed in the way that its first byte says; what becomes a row must be storable."""
+    from lib import content, errors, event, jsontext, signature  # noqa: PLC0415
+
+    choice, body = data[:1], data[1:]
+    headers = {"x-modelriver-timestamp": str(NOW)}
+    if choice == b"0":
+        headers["mr-signature"] = _hmac(body)
+    else:
+        parted = signature._part_data(body) if choice == b"2" else None  # noqa: SLF001
+        covered = parted[0] if parted else body
+        headers["x-modelriver-signature"] = _hmac(f"{NOW}.".encode() + covered)
+    try:
+        found = event.read(signature.verify(body, headers, [SECRET], NOW), headers)
+    except (errors.InvalidBody, errors.InvalidSignature):
+        return
+    if found is not None:
+        row = content.to_row(found)
+        for text in (row.title, row.body, row.category, row.channel_id, row.ai_data):
+            text.encode()  # raises on a lone surrogate
+            if "\0" in text:
+                raise AssertionError(text)
+        jsontext.parse(row.ai_data.encode())
+        jsontext.parse(row.metadata.encode())
+
+
+def _edge(handler: type[BaseHTTPRequestHandler], data: bytes) -> None:
+    """Bytes on a real socket; a POST must get one of the answers that there are."""
+    client, server = socket.socketpair()
+    with client, server:
+        client.sendall(data)
+        client.shutdown(socket.SHUT_WR)
+        handler(server, ("127.0.0.1", 0), None)  # type: ignore[arg-type]
+        server.shutdown(socket.SHUT_WR)
+        answer = client.recv(65536)
+    if data.startswith(b"POST / HTTP/1.1\r\n") and b"\r\n\r\n" in data:
+        status = int(answer.split(b" ")[1])
+        if status not in {400, 408, 411, 413, 414, 431, 500}:  # 500: it has no settings
+            raise AssertionError(answer)
+
+
+def _hmac(message: bytes) -> str:
+    return hmac.new(SECRET, message, hashlib.sha256).hexdigest()

@@ -1,0 +1,475 @@
+import contextlib
+import gc
+import socket
+import ssl
+import threading
+import weakref
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta, timezone
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import certifi
+import pytest
+import responses
+import trustme
+from requests.exceptions import ConnectTimeout
+
+from lib import callback
+from lib.callback import Callbacks, failure, success
+from lib.errors import CallbackRefused, CallbackUnavailable
+from lib.jsontext import Json
+from lib.local.standins.modelriver import ModelRiver, Treatment
+from lib.local.standins.process import free_port
+from lib.settings import Origin
+from tests.support import HOSTILE
+
+ORIGIN = "https://api.modelriver.com"
+URL = f"{ORIGIN}/v1/callback/c-1"
+
+
+@pytest.fixture
+def callbacks() -> Iterator[Callbacks]:
+    kept = Callbacks("mr-key", {Origin.of(ORIGIN), Origin.of("http://127.0.0.1:3001")})
+    yield kept
+    kept.close()
+
+
+@responses.activate
+def test_a_callback_carries_key_and_json(callbacks: Callbacks) -> None:
+    responses.post(URL, status=202)
+    callbacks.send(URL, {"é": 1}, timeout=5)
+    request = responses.calls[0].request
+    assert request.headers["Authorization"] == "Bearer mr-key"
+    assert request.headers["Content-Type"] == "application/json"
+    assert request.body == '{"é":1}'.encode()
+
+
+@responses.activate
+@pytest.mark.parametrize("status", [401, 403, 408, 425, 429, 500, 502, 503, 599])
+def test_what_may_pass_is_unavailable(callbacks: Callbacks, status: int) -> None:
+    responses.post(URL, status=status)
+    with pytest.raises(CallbackUnavailable, match=f"HTTP {status}"):
+        callbacks.send(URL, {}, timeout=5)
+
+
+@responses.activate
+@pytest.mark.parametrize("status", [400, 404, 410, 413, 422])
+def test_what_stays_is_refused(callbacks: Callbacks, status: int) -> None:
+    responses.post(URL, status=status)
+    with pytest.raises(CallbackRefused, match=f"HTTP {status}"):
+        callbacks.send(URL, {}, timeout=5)
+
+
+@responses.activate
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_redirect_is_a_refusal_and_is_not_followed(callbacks: Callbacks, status: int) -> None:
+    responses.post(URL, status=status, headers={"Location": "https://evil.test/"})
+    elsewhere = responses.add(responses.GET, "https://evil.test/")
+    with pytest.raises(CallbackRefused):
+        callbacks.send(URL, {}, timeout=5)
+    assert elsewhere.call_count == 0
+
+
+@responses.activate
+def test_a_fault_of_the_network_is_unavailable(callbacks: Callbacks) -> None:
+    responses.post(URL, body=ConnectTimeout("to 10.0.0.1, with mr-key"))
+    with pytest.raises(CallbackUnavailable) as caught:
+        callbacks.send(URL, {}, timeout=5)
+    assert caught.value.reason == "ConnectTimeout"
+
+
+@responses.activate
+@pytest.mark.parametrize(
+    ("url", "sent_to"),
+    [
+        ("https://api.modelriver.com:443/v1/callback/c-1", URL),
+        ("HTTPS://API.ModelRiver.COM/v1/callback/c-1", URL),
+        ("https://api.modelriver.com:/v1/callback/c-1", URL),
+        ("https://api.modelriver.com/v1/callback/c-1#part", URL),
+        ("https://api.modelriver.com?a=1", f"{ORIGIN}/?a=1"),
+        ("https://api.modelriver.com//evil.test/x", f"{ORIGIN}//evil.test/x"),
+        ("http://127.0.0.1:3001/v1/callback/c-1", "http://127.0.0.1:3001/v1/callback/c-1"),
+    ],
+)
+def test_modelriver_is_called_back(callbacks: Callbacks, url: str, sent_to: str) -> None:
+    responses.post(sent_to)
+    callbacks.send(url, {}, timeout=5)
+    assert responses.calls[0].request.url == sent_to
+
+
+@responses.activate
+@pytest.mark.parametrize("url", HOSTILE)
+def test_the_key_goes_nowhere_else(callbacks: Callbacks, url: str) -> None:
+    with pytest.raises(CallbackRefused, match="not at an origin of ModelRiver's"):
+        callbacks.send(url, {}, timeout=5)
+    assert len(responses.calls) == 0
+
+
+@pytest.fixture
+def real() -> Iterator[tuple[ModelRiver, Callbacks]]:
+    """Over real sockets."""
+    with ModelRiver() as modelriver:
+        kept = Callbacks(modelriver.api_key, {Origin.of(modelriver.origin)})
+        yield modelriver, kept
+        kept.close()
+
+
+SUCCESS = success("r-1", datetime(2026, 1, 5, tzinfo=UTC), "ai_content", {"title": "Inception"})
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Treatment(status=408),
+        Treatment(status=425),
+        Treatment(status=429, headers={"Retry-After": "1"}),
+        Treatment(status=500),
+        Treatment(status=503, headers={"Retry-After": "0"}),
+        Treatment(reset="before"),
+        Treatment(reset="after"),
+    ],
+    ids=str,
+)
+def test_a_passing_fault_is_tried_again(
+    real: tuple[ModelRiver, Callbacks], fault: Treatment
+) -> None:
+    modelriver, callbacks = real
+    modelriver.planned["c"].append(fault)
+    callbacks.send(modelriver.callback_url("c"), SUCCESS, timeout=10)
+    assert modelriver.callbacks_for("c")[-1].answered == 200
+    assert modelriver.callbacks_for("c")[-1].problems == ()
+
+
+def test_after_three_tries_it_is_enough(real: tuple[ModelRiver, Callbacks]) -> None:
+    modelriver, callbacks = real
+    modelriver.treatment = Treatment(status=500)
+    with pytest.raises(CallbackUnavailable, match="HTTP 500"):
+        callbacks.send(modelriver.callback_url("c"), SUCCESS, timeout=10)
+    assert len(modelriver.callbacks_for("c")) == 3
+
+
+def test_a_connection_that_was_closed_quietly_costs_nothing(
+    real: tuple[ModelRiver, Callbacks],
+) -> None:
+    modelriver, callbacks = real
+    modelriver.treatment = Treatment(close_quietly=True)
+    for _ in range(5):
+        callbacks.send(modelriver.callback_url("c"), SUCCESS, timeout=10)
+    assert [each.answered for each in modelriver.callbacks_for("c")] == [200] * 5
+
+
+def test_a_retry_after_of_an_hour_is_not_waited_for(real: tuple[ModelRiver, Callbacks]) -> None:
+    modelriver, callbacks = real
+    modelriver.planned["c"].append(Treatment(status=429, headers={"Retry-After": "3600"}))
+    callbacks.send(modelriver.callback_url("c"), SUCCESS, timeout=10)
+
+
+def test_a_senseless_retry_after_is_no_crash(real: tuple[ModelRiver, Callbacks]) -> None:
+    modelriver, callbacks = real
+    modelriver.treatment = Treatment(status=429, headers={"Retry-After": "soon"})
+    with pytest.raises(CallbackUnavailable):
+        callbacks.send(modelriver.callback_url("c"), SUCCESS, timeout=10)
+
+
+def test_no_answer_within_the_time_given(real: tuple[ModelRiver, Callbacks]) -> None:
+    modelriver, callbacks = real
+    modelriver.treatment = Treatment(delay=3)
+    with pytest.raises(CallbackUnavailable, match="no answer in time"):
+        callbacks.send(modelriver.callback_url("c"), SUCCESS, timeout=0.2)
+
+
+def test_no_time_left(real: tuple[ModelRiver, Callbacks]) -> None:
+    modelriver, callbacks = real
+    modelriver.treatment = Treatment(delay=1.0)  # an answer that is there at once would be taken
+    with pytest.raises(CallbackUnavailable, match="no answer in time"):
+        callbacks.send(modelriver.callback_url("c"), SUCCESS, timeout=-1)
+
+
+def test_an_answer_that_dribbles_is_not_waited_for() -> None:
+    """Byte after byte, each in time for the socket: only a bound on the whole ends this."""
+    give_up = threading.Event()
+
+    def dribble(listener: socket.socket) -> None:
+        connection, _ = listener.accept()
+        with connection:
+            while not give_up.wait(0.05):
+                connection.sendall(b"H")
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=dribble, args=(listener,), daemon=True).start()
+        origin = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        callbacks = Callbacks("mr-key", {Origin.of(origin)})
+        with pytest.raises(CallbackUnavailable, match="no answer in time"):
+            callbacks.send(f"{origin}/v1/callback/c", {}, timeout=0.5)
+        give_up.set()
+        callbacks.close()
+
+
+def test_an_answer_whose_body_dribbles_is_an_answer() -> None:
+    """The status is there; what follows does not matter."""
+    give_up = threading.Event()
+
+    def dribble(listener: socket.socket) -> None:
+        connection, _ = listener.accept()
+        with connection:
+            connection.recv(65536)
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
+            while not give_up.wait(0.05):
+                connection.sendall(b"x")
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=dribble, args=(listener,), daemon=True).start()
+        origin = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        callbacks = Callbacks("mr-key", {Origin.of(origin)})
+        callbacks.send(f"{origin}/v1/callback/c", {}, timeout=0.5)
+        give_up.set()
+        callbacks.close()
+
+
+@pytest.mark.parametrize(
+    "body", [b"Content-Length: 100\r\n\r\n", b"Transfer-Encoding: chunked\r\n\r\nx\r\n"]
+)
+def test_an_answer_whose_body_is_broken_is_an_answer(body: bytes) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            client, _ = server.accept()
+            with client:
+                client.recv(65536)
+                client.sendall(b"HTTP/1.1 200 OK\r\n" + body)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        url = f"http://127.0.0.1:{server.getsockname()[1]}/"
+        kept = Callbacks("mr-key", {Origin.of(url)})
+        kept.send(url, {}, timeout=5)
+        kept.close()
+        thread.join()
+
+
+def test_a_netrc_entry_does_not_replace_the_key(
+    real: tuple[ModelRiver, Callbacks],
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    netrc = tmp_path_factory.mktemp("home") / ".netrc"
+    netrc.write_text("machine 127.0.0.1 login someone password else\n")
+    netrc.chmod(0o600)
+    monkeypatch.setenv("NETRC", str(netrc))
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    modelriver, callbacks = real
+    callbacks.send(modelriver.callback_url("c"), SUCCESS, timeout=10)
+    assert modelriver.callbacks_for("c")[0].problems == ()
+
+
+@dataclass
+class Tls:
+    """A server that speaks TLS, with a certificate for one host name."""
+
+    origin: str
+    authority: Path
+    handshakes: int = 0
+    keys: list[str] = field(default_factory=list)
+
+
+@pytest.fixture
+def tls(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Tls]:
+    authority = trustme.CA()
+    certificate = authority.issue_cert(getattr(request, "param", "127.0.0.1"))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    certificate.configure_cert(context)
+    authority.cert_pem.write_to_path(tmp_path / "authority.pem")
+
+    class Server(ThreadingHTTPServer):
+        def finish_request(self, request: Any, client_address: Any) -> None:
+            with context.wrap_socket(request, server_side=True) as secured:
+                told.handshakes += 1
+                super().finish_request(secured, client_address)
+
+        def handle_error(self, request: object, client_address: object) -> None:
+            """Nothing: a client that does not trust us breaks off."""
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            told.keys.append(self.headers["Authorization"])
+            self.send_response(200)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Nothing."""
+
+    with Server(("127.0.0.1", 0), Handler) as server:
+        server.daemon_threads = True
+        told = Tls(f"https://127.0.0.1:{server.server_port}", tmp_path / "authority.pem")
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield told
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def over_tls(tls: Tls) -> Iterator[Callbacks]:
+    kept = Callbacks("mr-key", {Origin.of(tls.origin)})
+    yield kept
+    kept.close()
+
+
+def test_the_key_is_told_to_nobody_whom_no_authority_knows(tls: Tls, over_tls: Callbacks) -> None:
+    preparation = over_tls.prepare(tls.origin)
+    assert preparation
+    assert preparation.exception(10)
+    with pytest.raises(CallbackUnavailable, match="SSLError"):
+        over_tls.send(tls.origin, {}, timeout=5)
+    assert tls.keys == []
+
+
+@pytest.mark.parametrize("said", [b"no TLS\r\n", None])
+def test_a_preparation_that_fails_spoils_nothing(
+    said: bytes | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that speaks no TLS, or says nothing, and then takes the connection away."""
+    monkeypatch.setattr(callback, "CONNECT_TIMEOUT", 0.3)
+    monkeypatch.setattr(callback, "READ_TIMEOUT", 0.3)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    client, _ = server.accept()
+                    taken.append(client)
+                    if said:
+                        client.sendall(said)
+
+        taken: list[socket.socket] = []
+        threading.Thread(target=serve, daemon=True).start()
+        url = f"https://127.0.0.1:{server.getsockname()[1]}"
+        kept = Callbacks("mr-key", {Origin.of(url)})
+        preparation = kept.prepare(url)
+        assert preparation
+        assert preparation.exception(10)
+        with pytest.raises(CallbackUnavailable):
+            kept.send(url, {}, timeout=10)
+        kept.close()
+        for client in taken:
+            client.close()
+
+
+def test_where_no_thread_can_be_had_nothing_is_prepared(over_tls: Callbacks, tls: Tls) -> None:
+    over_tls.close()
+    assert over_tls.prepare(tls.origin) is None
+    with pytest.raises(CallbackUnavailable, match="no thread"):
+        over_tls.send(tls.origin, {}, timeout=5)
+
+
+@pytest.mark.parametrize("tls", ["evil.test"], indirect=True)
+def test_the_key_is_told_to_nobody_under_another_name(
+    tls: Tls, over_tls: Callbacks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(certifi, "where", lambda: str(tls.authority))
+    with pytest.raises(CallbackUnavailable, match="SSLError"):
+        over_tls.send(tls.origin, {}, timeout=5)
+    assert tls.keys == []
+
+
+def test_a_payload_is_let_go_when_its_callback_fails() -> None:
+    class Payload(dict[str, Json]):
+        """One that can be watched."""
+
+    url = f"http://127.0.0.1:{free_port()}/"
+    kept = Callbacks("mr-key", {Origin.of(url)})
+    gc.disable()
+    try:
+        payload = Payload()
+        watched = weakref.ref(payload)
+        with pytest.raises(CallbackUnavailable, match="ConnectionError"):
+            kept.send(url, payload, timeout=5)
+        del payload
+        assert watched() is None
+    finally:
+        gc.enable()
+        kept.close()
+
+
+def test_what_was_prepared_is_used_and_kept(
+    tls: Tls, over_tls: Callbacks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a warm instance: no look-up, no handshake, no loading of authorities."""
+    done: list[str] = []
+    look_up = socket.getaddrinfo
+
+    def counted(*arguments: Any, **options: Any) -> Any:
+        done.append("look-up")
+        return look_up(*arguments, **options)
+
+    def authority() -> str:
+        done.append("loading")
+        return str(tls.authority)
+
+    monkeypatch.setattr(socket, "getaddrinfo", counted)
+    monkeypatch.setattr(certifi, "where", authority)
+    preparation = over_tls.prepare(tls.origin)
+    assert preparation
+    preparation.result(10)
+    assert tls.keys == []
+    for _ in range(5):
+        assert over_tls.prepare(tls.origin) is None
+        over_tls.send(tls.origin, {}, timeout=5)
+    assert tls.keys == ["Bearer mr-key"] * 5
+    assert sorted(done) == ["loading", "look-up"]
+    assert tls.handshakes == 1
+
+
+def test_what_is_still_connected_is_not_connected_again(
+    tls: Tls, over_tls: Callbacks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(certifi, "where", lambda: str(tls.authority))
+    monkeypatch.setattr(callback, "LOOK_EVERY", 0)
+    over_tls.send(tls.origin, {}, timeout=5)
+    preparation = over_tls.prepare(tls.origin)
+    assert preparation
+    preparation.result(10)
+    assert tls.handshakes == 1
+
+
+def test_nobody_else_is_connected_to(over_tls: Callbacks) -> None:
+    with ModelRiver() as elsewhere:
+        assert over_tls.prepare(elsewhere.origin) is None
+        assert elsewhere.connections == 0
+
+
+def test_the_connection_is_kept(real: tuple[ModelRiver, Callbacks]) -> None:
+    modelriver, callbacks = real
+    for _ in range(20):
+        callbacks.send(modelriver.callback_url("c"), SUCCESS, timeout=10)
+    assert modelriver.connections == 1
+
+
+@pytest.mark.parametrize(
+    ("ai_data", "data"),
+    [
+        ({"title": "t", "id": "theirs"}, {"title": "t"}),
+        ("text", {"content": "text"}),
+        ([1], {"content": [1]}),
+        (0, {"content": 0}),
+        (None, {}),
+    ],
+)
+def test_success(ai_data: Json, data: dict[str, Json]) -> None:
+    saved_at = datetime(2026, 1, 5, 14, 34, 57, 123456, timezone(timedelta(hours=2)))
+    assert success("r-1", saved_at, "ai_content", ai_data) == {
+        "data": {**data, "id": "r-1", "saved_at": "2026-01-05T12:34:57.123Z"},
+        "task_id": "neon_r-1",
+        "metadata": {"database": "neon", "table": "ai_content", "record_id": "r-1"},
+    }
+
+
+def test_failure() -> None:
+    assert failure("why") == {"error": "processing_failed", "message": "why"}

@@ -1,0 +1,321 @@
+import json
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import psycopg
+import pytest
+
+from lib import database as module
+from lib.content import AiContent
+from lib.database import Database
+from lib.errors import DatabaseUnavailable, Misconfigured, RecordRefused
+from lib.local.standins.pgbouncer import PgBouncer
+from lib.local.standins.postgres import Postgres
+from lib.local.standins.process import free_port
+from tests.support import Connection
+
+ROW = AiContent(
+    title="Inception",
+    body="Dreams.",
+    category="movies",
+    metadata='{"ai_model":"gpt-4o"}',
+    channel_id="c-1",
+    event_name="e",
+    ai_data='{"title":"Inception","year":2010}',
+    callback_url="https://api.modelriver.com/v1/callback/c-1",
+)
+
+
+def soon(seconds: float = 10) -> float:
+    return time.monotonic() + seconds
+
+
+@pytest.fixture(params=["direct", "pooled"])
+def kept(request: pytest.FixtureRequest, database: str) -> Iterator[Database]:
+    """Over a direct connection, and through PgBouncer in transaction mode."""
+    part = request.getfixturevalue("postgres" if request.param == "direct" else "pgbouncer")
+    opened = Database(part.url(database))
+    yield opened
+    opened.close()
+
+
+def test_a_new_row(kept: Database, rows: Connection) -> None:
+    record = kept.save(ROW, soon())
+    assert record.is_new
+    assert not record.called_back
+    assert record.callback_error is None
+    assert record.callback_url == ROW.callback_url
+    (row,) = rows.execute("SELECT * FROM ai_content").fetchall()
+    assert str(row["id"]) == record.id
+    assert row["created_at"] == record.saved_at
+    assert (row["title"], row["body"], row["category"]) == ("Inception", "Dreams.", "movies")
+    assert row["metadata"] == {"ai_model": "gpt-4o"}
+    assert row["ai_data"] == {"title": "Inception", "year": 2010}
+    assert (row["called_back_at"], row["callback_error"]) == (None, None)
+
+
+def test_a_known_row_stays_as_it_was_first_stored(kept: Database, rows: Connection) -> None:
+    first = kept.save(ROW, soon())
+    before = rows.execute("SELECT * FROM ai_content").fetchall()
+    other = replace(ROW, title="other", ai_data='"other"', callback_url="https://other.test/")
+    again = kept.save(other, soon())
+    assert (again.id, again.saved_at, again.is_new) == (first.id, first.saved_at, False)
+    assert again.stored_ai_data == {"title": "Inception", "year": 2010}
+    assert again.callback_url == ROW.callback_url
+    assert rows.execute("SELECT * FROM ai_content").fetchall() == before
+
+
+@pytest.mark.parametrize("event_name", [None, ""])
+def test_one_row_where_there_is_no_event_name(
+    kept: Database, rows: Connection, event_name: str | None
+) -> None:
+    row = replace(ROW, event_name=event_name)
+    assert kept.save(row, soon()).id == kept.save(row, soon()).id
+    assert kept.save(ROW, soon()).is_new
+
+
+def test_any_json_is_kept_as_it_is(kept: Database) -> None:
+    for number, text in enumerate(["null", '"text"', "[1, 1.5]", "7", "true", "{}"]):
+        row = replace(ROW, channel_id=str(number), ai_data=text)
+        assert kept.save(row, soon()).is_new
+        assert kept.save(row, soon()).stored_ai_data == json.loads(text)
+
+
+def test_many_at_once_make_one_row(kept: Database, rows: Connection) -> None:
+    with ThreadPoolExecutor(20) as threads:
+        records = list(threads.map(lambda _: kept.save(ROW, soon()), range(60)))
+    assert len({record.id for record in records}) == 1
+    assert sum(record.is_new for record in records) == 1
+    assert len(rows.execute("SELECT FROM ai_content").fetchall()) == 1
+
+
+def test_six_clients_share_two_server_connections(
+    pgbouncer: PgBouncer, database: str, rows: Connection
+) -> None:
+    """Prepared statements would fail here: another client's connection does not know them."""
+    instances = [Database(pgbouncer.url(database)) for _ in range(6)]
+
+    def deliver(number: int) -> None:
+        row = replace(ROW, channel_id=f"c-{number}")
+        record = instances[number % 6].save(row, soon())
+        instances[number % 6].note(record.id, None, soon())
+
+    with ThreadPoolExecutor(12) as threads:
+        list(threads.map(deliver, range(300)))
+    for instance in instances:
+        instance.close()
+    noted = rows.execute("SELECT FROM ai_content WHERE called_back_at IS NOT NULL").fetchall()
+    assert len(noted) == 300
+
+
+def test_an_error_is_noted_and_then_a_success(kept: Database, rows: Connection) -> None:
+    record = kept.save(ROW, soon())
+    kept.note(record.id, "callback_unavailable: HTTP 500", soon())
+    again = kept.save(ROW, soon())
+    assert not again.called_back
+    assert again.callback_error == "callback_unavailable: HTTP 500"
+    kept.note(record.id, None, soon())
+    again = kept.save(ROW, soon())
+    assert again.called_back
+    assert again.callback_error is None
+    (row,) = rows.execute("SELECT called_back_at >= created_at AS later FROM ai_content").fetchall()
+    assert row["later"]
+
+
+def test_a_success_that_is_noted_stays(kept: Database) -> None:
+    record = kept.save(ROW, soon())
+    kept.note(record.id, None, soon())
+    kept.note(record.id, "callback_unavailable: HTTP 500", soon())
+    again = kept.save(ROW, soon())
+    assert again.called_back
+    assert again.callback_error is None
+
+
+def test_a_row_from_before_this_receiver_is_completed(kept: Database, rows: Connection) -> None:
+    rows.execute(
+        "INSERT INTO ai_content (title, channel_id, event_name, created_at)"
+        " VALUES ('old', 'c-1', 'e', NULL)"
+    )
+    record = kept.save(ROW, soon())
+    assert not record.is_new
+    assert record.stored_ai_data == {"title": "Inception", "year": 2010}
+    assert record.callback_url == ROW.callback_url
+    (row,) = rows.execute("SELECT title, ai_data FROM ai_content").fetchall()
+    assert row["title"] == "old"
+
+
+@pytest.mark.parametrize(
+    ("row", "state"),
+    [
+        (replace(ROW, title="a\0b"), "DataError"),
+        (replace(ROW, ai_data="{"), "22P02"),
+        (replace(ROW, ai_data='"\\u0000"'), "22P05"),
+        (replace(ROW, channel_id="".join(map(chr, range(256, 9000)))), "54000"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_row_that_postgres_never_takes(kept: Database, row: AiContent, state: str) -> None:
+    with pytest.raises(RecordRefused) as caught:
+        kept.save(row, soon())
+    assert caught.value.reason == state
+    assert caught.value.__context__ is None  # a traceback would show the row
+    kept.save(ROW, soon())
+
+
+def test_a_row_that_a_constraint_of_the_owner_forbids(kept: Database, rows: Connection) -> None:
+    rows.execute("ALTER TABLE ai_content ADD CHECK (category <> 'movies')")
+    with pytest.raises(RecordRefused, match="23514"):
+        kept.save(ROW, soon())
+
+
+def test_without_the_schema(postgres: Postgres, empty_database: str) -> None:
+    kept = Database(postgres.url(empty_database))
+    with pytest.raises(DatabaseUnavailable, match="42P01"):
+        kept.save(ROW, soon())
+    kept.close()
+
+
+def test_without_the_unique_index(kept: Database, rows: Connection) -> None:
+    rows.execute("DROP INDEX idx_ai_content_delivery")
+    with pytest.raises(DatabaseUnavailable, match="42P10"):
+        kept.save(ROW, soon())
+
+
+@pytest.mark.parametrize("url", ["postgresql://h/d?nonsense=1", "postgresql://[h/d"])
+def test_a_url_that_libpq_does_not_know_is_a_misconfiguration(url: str) -> None:
+    with pytest.raises(Misconfigured, match="DATABASE_URL"):
+        Database(url)
+
+
+def test_a_neon_url_that_is_not_pooled_is_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+    Database("postgresql://u:secret@ep-x-pooler.eu-central-1.aws.neon.tech/db")
+    assert caplog.messages == []
+    Database("postgresql://u:secret@ep-x.eu-central-1.aws.neon.tech/db")
+    (message,) = caplog.messages
+    assert "not the pooled one" in message
+    assert "secret" not in message
+
+
+def test_nothing_is_opened_before_it_is_needed(postgres: Postgres, database: str) -> None:
+    before = threading.active_count()
+    Database(postgres.url(database))
+    assert threading.active_count() == before
+
+
+def test_unreachable() -> None:
+    kept = Database(f"postgresql://u:secret@127.0.0.1:{free_port()}/db")
+    with pytest.raises(DatabaseUnavailable) as caught:
+        kept.save(ROW, soon(0.5))
+    assert caught.value.reason == "PoolTimeout connection refused"
+    kept.close()
+
+
+def test_an_unknown_database_is_named_as_the_reason(postgres: Postgres) -> None:
+    kept = Database(postgres.url("nowhere"))
+    with pytest.raises(DatabaseUnavailable, match="no such database or role"):
+        kept.save(ROW, soon(0.5))
+    kept.close()
+
+
+def test_what_the_pool_logs_is_not_shown(
+    postgres: Postgres, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG")
+    test_an_unknown_database_is_named_as_the_reason(postgres)
+    assert caplog.messages == []
+    assert capfd.readouterr() == ("", "")
+
+
+def test_more_at_once_than_may(
+    postgres: Postgres, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MAX_AT_ONCE", 6)
+    kept = Database(postgres.url(database))
+    with psycopg.connect(postgres.url(database)) as blocker:
+        blocker.execute("LOCK TABLE ai_content")
+        with ThreadPoolExecutor(12) as threads:
+            saves = [threads.submit(kept.save, ROW, soon(1)) for _ in range(12)]
+            reasons = [str(save.exception()) for save in saves]
+    assert any("too many at once" in reason for reason in reasons)
+    assert kept.save(ROW, soon()).id
+    kept.close()
+
+
+def test_after_a_long_outage_with_many_deliveries_it_opens_connections_again(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The pool's own bound would have counted those who gave up, and never opened one again."""
+    monkeypatch.setattr(module, "CONNECT_TIMEOUT", 1)
+    with Postgres() as server:
+        server.apply_schema()
+        kept = Database(server.url())
+        kept.save(ROW, soon())
+        server.stop()
+        for _ in range(module.MAX_AT_ONCE + 10):
+            with pytest.raises(DatabaseUnavailable):
+                kept.save(ROW, soon(0.05))
+        time.sleep(4)  # the pool's own attempts end too
+        server.start()
+        assert not kept.save(ROW, soon()).is_new
+        kept.close()
+
+
+def test_a_statement_that_is_given_up_is_not_left_behind(
+    kept: Database, postgres: Postgres, database: str
+) -> None:
+    with psycopg.connect(postgres.url(database), autocommit=True) as watcher:
+        query = "SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = %s"
+        with psycopg.connect(postgres.url(database)) as blocker:
+            blocker.execute("LOCK TABLE ai_content")
+            for _ in range(6):
+                with pytest.raises(DatabaseUnavailable):
+                    kept.save(ROW, soon(0.3))
+            give_up_at = soon(5)
+            while watcher.execute(query, [database]).fetchall() and time.monotonic() < give_up_at:
+                time.sleep(0.05)
+            assert watcher.execute(query, [database]).fetchall() == []
+
+
+def test_a_fresh_connection_that_fails_is_tried_again(
+    kept: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As while Postgres restarts behind its pooler."""
+    original, failures = psycopg.Connection.execute, iter([True])
+
+    def execute(self: psycopg.Connection, *arguments: object) -> object:
+        if next(failures, False):
+            raise psycopg.OperationalError("server closed the connection unexpectedly")
+        return original(self, *arguments)  # type: ignore[call-overload]
+
+    monkeypatch.setattr(psycopg.Connection, "execute", execute)
+    assert kept.save(ROW, soon()).is_new
+
+
+def test_a_statement_that_hangs_is_given_up(
+    kept: Database, postgres: Postgres, database: str
+) -> None:
+    with psycopg.connect(postgres.url(database)) as blocker:
+        blocker.execute("LOCK TABLE ai_content")
+        with pytest.raises(DatabaseUnavailable):
+            kept.save(ROW, soon(0.5))
+    assert kept.save(ROW, soon()).id
+
+
+def test_all_kept_connections_dead_at_once(
+    kept: Database, postgres: Postgres, database: str, rows: Connection
+) -> None:
+    """As after Neon's scale to zero: every delivery succeeds all the same, by itself."""
+    with ThreadPoolExecutor(8) as threads:
+        for round_number in range(3):
+            wide = [replace(ROW, channel_id=f"{round_number}-{n}") for n in range(40)]
+            list(threads.map(lambda row: kept.save(row, soon()), wide))
+            rows.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE datname = %s AND pid <> pg_backend_pid()",
+                [database],
+            )
+    assert kept.save(ROW, soon()).is_new
+    assert len(rows.execute("SELECT FROM ai_content").fetchall()) == 121

@@ -1,0 +1,120 @@
+import json
+import math
+
+import pytest
+from hypothesis import given
+
+from lib.errors import InvalidBody
+from lib.jsontext import MAX_DEPTH, Json, coalesce, dump, members, parse, to_text
+from tests.support import json_values
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        (b'"a\\u0000b"', "a\ufffdb"),
+        (b'"\\\\u0000"', "\\u0000"),
+        (b'"\\\\\\u0000"', "\\\ufffd"),
+        (b'"\\ud83d"', "\ufffd"),
+        (b'"\\uDe00 x"', "\ufffd x"),
+        (b'"\\ude00\\ud83d"', "\ufffd\ufffd"),
+        (b'"\\ud83d\\ud83d\\ude00"', "\ufffd😀"),
+        (b'"\\ud83d\\ude00\\n\\u0000"', "😀\n\ufffd"),
+        (
+            b'{"\\u0000k\\ud800": [{"\\udfff": "\\u0000"}]}',
+            {"\ufffdk\ufffd": [{"\ufffd": "\ufffd"}]},
+        ),
+        ('"盗梦空间 🎬"'.encode(), "盗梦空间 🎬"),
+        (b"[1e999, -1e999, 1.5, 12345678901234567890]", [None, None, 1.5, 12345678901234567890]),
+        (b'{"a": 1, "a": 2}', {"a": 2}),
+    ],
+)
+def test_parse(text: bytes, value: Json) -> None:
+    assert parse(text) == value
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"",
+        b"{",
+        b'{"a": 1,}',
+        b"\xef\xbb\xbf{}",
+        b'"\xff"',
+        b'"\xed\xa0\x80"',
+        b'"\x00"',
+        b"NaN",
+        b"[Infinity]",
+        b"[-Infinity]",
+        b"1" * 10_000,
+        b"[" * 100_000,
+        b"[" * 100_000 + b"]" * 100_000,
+        b'{"a":' * 100_000 + b"1" + b"}" * 100_000,
+        b"[" * (MAX_DEPTH + 1) + b"]" * (MAX_DEPTH + 1),
+        b'"\\ud8zz"',
+    ],
+)
+def test_parse_refuses(text: bytes) -> None:
+    with pytest.raises(InvalidBody):
+        parse(text)
+
+
+def test_parse_takes_what_is_nested_as_deep_as_allowed() -> None:
+    text = b"[" * MAX_DEPTH + b"]" * MAX_DEPTH
+    assert dump(parse(text)).encode() == text
+
+
+def storable(value: Json) -> bool:
+    text = json.dumps(value)
+    return "\\u0000" not in text and "\\ud" not in text
+
+
+@given(json_values)
+def test_what_parse_gives_is_storable(value: Json) -> None:
+    text = dump(parse(json.dumps(value).encode()))
+    assert "\x00" not in text
+    assert "\\u0000" not in text.replace("\\\\", "")
+    text.encode()  # raises on a lone surrogate
+
+
+@given(json_values.filter(storable))
+def test_what_is_storable_is_left_as_it_is(value: Json) -> None:
+    assert parse(dump(value).encode()) == value
+
+
+def test_dump_is_compact_and_never_writes_what_is_no_json() -> None:
+    assert dump({"a": ["é", 1.0]}) == '{"a":["é",1.0]}'
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        dump(math.nan)
+
+
+def test_to_text() -> None:
+    values: list[Json] = ["a", 1, None, ["é"]]
+    assert [to_text(each) for each in values] == ["a", "1", "null", '["é"]']
+
+
+def test_coalesce_falls_back_on_null_and_on_nothing_else() -> None:
+    assert coalesce(None, "", "a") == ""
+    assert coalesce(None, False, True) is False
+    assert coalesce(None, None) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("{}", []),
+        (' { "a" : 1 , "b" : {"c": "}"} } ', [("a", "1"), ("b", '{"c": "}"}')]),
+        ('{"d\\u0061ta":1.0,"data":2}', [("data", "1.0"), ("data", "2")]),
+        ('{"note":"\\"data\\": 1","data":[]}', [("note", '"\\"data\\": 1"'), ("data", "[]")]),
+    ],
+)
+def test_members(text: str, found: list[tuple[str, str]]) -> None:
+    assert [(name, text[start:end]) for name, start, end in members(text)] == found
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{", '{"a"', '{"a":', '{"a":1', '{"a":1 "b":2}', '{"a":NaN}']
+)
+def test_members_of_what_is_no_object(text: str) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011 - json's own and ours
+        list(members(text))

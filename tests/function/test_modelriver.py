@@ -1,0 +1,344 @@
+"""HTTP's rough edges, byte by byte, against the function on the real runtime."""
+
+import json
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from http.client import HTTPConnection, HTTPResponse
+
+import pytest
+
+from api import modelriver as function
+from lib.local.standins.modelriver import Delivery
+from lib.local.standins.vercel import Vercel
+from tests.support import Stack
+
+PATH = "/api/modelriver"
+
+
+def connect(stack: Stack) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", stack.vercel.port), timeout=40)
+
+
+def answer(client: socket.socket, method: str = "POST") -> tuple[int, dict[str, str], bytes]:
+    response = HTTPResponse(client, method=method)
+    response.begin()
+    return response.status, {n.lower(): v for n, v in response.getheaders()}, response.read()
+
+
+def send(stack: Stack, *pieces: bytes) -> tuple[int, dict[str, str], bytes]:
+    with connect(stack) as client:
+        for piece in pieces:
+            client.sendall(piece)
+        return answer(client)
+
+
+def head(delivery: Delivery, *lines: str, method: str = "POST") -> bytes:
+    headers = [f"{name}: {value}" for name, value in delivery.headers.items()]
+    return "\r\n".join([f"{method} {PATH} HTTP/1.1", "Host: x", *headers, *lines, "", ""]).encode()
+
+
+@pytest.fixture
+def delivery(stack: Stack) -> Delivery:
+    return stack.modelriver.sign(stack.modelriver.event({"title": "t"}, channel_id=new_channel()))
+
+
+def new_channel() -> str:
+    return str(uuid.uuid4())
+
+
+def stored(stack: Stack, delivery: Delivery) -> bool:
+    return len(stack.rows(json.loads(delivery.body)["channel_id"])) == 1
+
+
+def chunk(data: bytes, size: str | None = None) -> bytes:
+    return (
+        f"{len(data):x}".encode() + b"\r\n" + data + b"\r\n"
+        if size is None
+        else (size.encode() + b"\r\n" + data + b"\r\n")
+    )
+
+
+def test_health(stack: Stack) -> None:
+    for method in ("GET", "HEAD"):
+        connection = HTTPConnection("127.0.0.1", stack.vercel.port, timeout=10)
+        connection.request(method, PATH)
+        response = connection.getresponse()
+        assert response.status == 200
+        assert response.headers["Content-Length"] == str(len(b'{"status":"ok"}'))
+        assert response.read() == (b'{"status":"ok"}' if method == "GET" else b"")
+        connection.close()
+
+
+def test_health_of_a_misconfigured_deployment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In this process, on a plain server; the runtime's own is in tests/stack/test_answers.py."""
+    from http.server import ThreadingHTTPServer  # noqa: PLC0415
+
+    monkeypatch.setattr(function.WEBHOOK, "misconfigured", "DATABASE_URL")
+    with ThreadingHTTPServer(("127.0.0.1", 0), function.handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        connection = HTTPConnection("127.0.0.1", server.server_port, timeout=10)
+        connection.request("GET", PATH)
+        response = connection.getresponse()
+        assert response.status == 500
+        assert json.loads(response.read()) == {"error": "Server misconfigured"}
+        connection.close()
+        server.shutdown()
+
+
+@pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "BREW"])
+def test_other_methods(stack: Stack, delivery: Delivery, method: str) -> None:
+    length = f"Content-Length: {len(delivery.body)}"
+    status, headers, body = send(stack, head(delivery, length, method=method), delivery.body)
+    assert status == 405
+    assert headers["allow"] == "GET, HEAD, POST"
+    assert json.loads(body) == {"error": "Method not allowed"}
+    assert not stored(stack, delivery)
+
+
+def test_no_length(stack: Stack, delivery: Delivery) -> None:
+    status, _, body = send(stack, head(delivery), delivery.body)
+    assert (status, json.loads(body)) == (411, {"error": "Length required"})
+
+
+def test_an_encoding_that_is_not_chunked(stack: Stack, delivery: Delivery) -> None:
+    status, _, _ = send(stack, head(delivery, "Transfer-Encoding: gzip"), delivery.body)
+    assert status == 411
+
+
+@pytest.mark.parametrize("length", ["-1", "+5", "abc", "1e3", "0x10", "", "5, 5", "\u00b2"])
+def test_a_malformed_length(stack: Stack, delivery: Delivery, length: str) -> None:
+    lines = head(delivery, f"Content-Length: {length}").decode().encode("latin-1")
+    status, headers, body = send(stack, lines, delivery.body)
+    assert (status, json.loads(body)) == (400, {"error": "Invalid body"})
+    assert headers["content-length"] == str(len(body))
+
+
+@pytest.mark.parametrize("size", [4_400_000, 4_613_734, 4_718_592])
+def test_a_large_body_is_stored(stack: Stack, size: int) -> None:
+    c, river = new_channel(), stack.modelriver
+    event = river.event({"title": "large", "text": ""}, channel_id=c)
+    room = size - len(river.sign(event).body)
+    event = river.event(
+        {"title": "large", "text": "x" * room}, channel_id=c, timestamp=event["timestamp"]
+    )
+    large = river.sign(event)
+    assert len(large.body) == size
+    assert river.deliver(stack.vercel.url, large).status == 200
+    assert len(stack.rows(c)[0]["ai_data"]["text"]) == room
+    data = river.callbacks_for(c)[0].content["data"]
+    assert isinstance(data, dict)
+    assert len(str(data["text"])) == room
+
+
+@pytest.mark.parametrize("size", [4_718_593, 4_823_450, 9_000_000])
+def test_a_body_that_is_too_large(stack: Stack, size: int) -> None:
+    """The whole of it is sent before the answer is read, as many clients do."""
+    too_large = stack.modelriver.sign(b"x" * size)
+    reply = stack.modelriver.deliver(stack.vercel.url, too_large)
+    assert (reply.status, reply.json) == (413, {"error": "Body too large"})
+
+
+def test_a_length_beyond_all_bounds(stack: Stack, delivery: Delivery) -> None:
+    status, _, _ = send(stack, head(delivery, f"Content-Length: {'9' * 4000}"), b"x")
+    assert status == 413
+
+
+def test_chunked(stack: Stack, delivery: Delivery) -> None:
+    body = delivery.body
+    pieces = [
+        head(delivery, "Transfer-Encoding: Chunked"),
+        chunk(body[:1]),
+        f"{len(body) - 1:X};name=value\r\n".encode() + body[1:100],
+        body[100:] + b"\r\n0\r\nTrailer: dropped\r\n",
+        b"\r\n",
+    ]
+    assert send(stack, *pieces)[0] == 200
+    assert stored(stack, delivery)
+
+
+def test_chunked_byte_by_byte(stack: Stack, delivery: Delivery) -> None:
+    whole = head(delivery, "Transfer-Encoding: chunked")
+    whole += chunk(delivery.body[:70]) + chunk(delivery.body[70:]) + b"0\r\n\r\n"
+    with connect(stack) as client:
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for byte in whole:
+            client.sendall(bytes([byte]))
+        assert answer(client)[0] == 200
+    assert stored(stack, delivery)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"zz\r\nabc\r\n0\r\n\r\n",
+        b"\r\n\r\n",
+        b"-3\r\nabc\r\n0\r\n\r\n",
+        b"3\r\nabcdef\r\n0\r\n\r\n",
+        b"0x3\r\nabc\r\n0\r\n\r\n",
+        b"3 \r\nabc\r\n0\r\n\r\n",
+        b"3;" + b"x" * 10_000 + b"\r\nabc\r\n0\r\n\r\n",
+        b"\xff\r\nabc\r\n0\r\n\r\n",
+    ],
+)
+def test_a_malformed_chunk(stack: Stack, delivery: Delivery, body: bytes) -> None:
+    status, _, content = send(stack, head(delivery, "Transfer-Encoding: chunked"), body)
+    assert (status, json.loads(content)) == (400, {"error": "Invalid body"})
+
+
+@pytest.mark.parametrize("body", [b"500000\r\n", b"fffffffff\r\n", b"f" * 40 + b"\r\n"])
+def test_a_chunk_that_is_too_large(stack: Stack, delivery: Delivery, body: bytes) -> None:
+    assert send(stack, head(delivery, "Transfer-Encoding: chunked"), body)[0] == 413
+
+
+def test_chunks_that_are_too_large_together(stack: Stack, delivery: Delivery) -> None:
+    many = chunk(b"x" * 1_000_000) * 5 + b"0\r\n\r\n"
+    assert send(stack, head(delivery, "Transfer-Encoding: chunked"), many)[0] == 413
+
+
+def test_two_requests_on_one_socket(stack: Stack, delivery: Delivery) -> None:
+    """The first is answered, and what follows it is not taken for something else."""
+    request = head(delivery, f"Content-Length: {len(delivery.body)}") + delivery.body
+    with connect(stack) as client:
+        client.sendall(request + request)
+        assert answer(client)[0] == 200
+    assert stored(stack, delivery)
+
+
+def test_half_a_body_and_gone(stack: Stack, delivery: Delivery) -> None:
+    with connect(stack) as client:
+        client.sendall(head(delivery, f"Content-Length: {len(delivery.body)}") + delivery.body[:99])
+        client.shutdown(socket.SHUT_WR)
+        assert answer(client)[0] == 400
+    with connect(stack) as client:
+        client.sendall(head(delivery, f"Content-Length: {len(delivery.body)}") + delivery.body[:99])
+    with connect(stack) as client:
+        client.sendall(head(delivery, "Transfer-Encoding: chunked") + b"3\r\nab")
+        client.shutdown(socket.SHUT_WR)
+        assert answer(client)[0] == 400
+    assert not stored(stack, delivery)
+
+
+def test_half_a_body_and_reset(stack: Stack, delivery: Delivery) -> None:
+    def cut_short() -> int:
+        return sum('"reason":"cut short"' in line for line in stack.vercel.log)
+
+    before = cut_short()
+    with connect(stack) as client:
+        client.sendall(head(delivery, f"Content-Length: {len(delivery.body)}") + delivery.body[:99])
+        time.sleep(0.2)  # for the function to read that much
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
+    give_up_at = time.monotonic() + 5
+    while cut_short() == before and time.monotonic() < give_up_at:
+        time.sleep(0.02)
+    assert cut_short() == before + 1
+
+
+def test_a_client_that_never_stops_sending(stack: Stack, delivery: Delivery) -> None:
+    def send_for_ever(client: socket.socket) -> None:
+        client.sendall(head(delivery, "Content-Length: 9000000000"))
+        give_up_at = time.monotonic() + 20
+        while time.monotonic() < give_up_at:
+            client.sendall(b"x" * 65536)
+
+    with connect(stack) as client, pytest.raises(ConnectionError):
+        send_for_ever(client)
+
+
+def test_gone_before_the_answer(stack: Stack, delivery: Delivery) -> None:
+    with connect(stack) as client:
+        client.sendall(head(delivery, f"Content-Length: {len(delivery.body)}") + delivery.body)
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
+    give_up_at = time.monotonic() + 5
+    while not stored(stack, delivery) and time.monotonic() < give_up_at:
+        time.sleep(0.02)
+    assert stored(stack, delivery)
+
+
+def silent_client(stack: Stack, request: bytes) -> Callable[[], bytes]:
+    client = connect(stack)
+    client.sendall(request)
+
+    def rest() -> bytes:
+        received = b""
+        with client:
+            while piece := client.recv(65536):
+                received += piece
+        return received
+
+    return rest
+
+
+def test_clients_that_stop_and_stay_are_let_go(stack: Stack, delivery: Delivery) -> None:
+    length = f"Content-Length: {len(delivery.body)}"
+    waiting = {
+        "in the body": silent_client(stack, head(delivery, length) + delivery.body[:99]),
+        "in a chunk": silent_client(
+            stack, head(delivery, "Transfer-Encoding: chunked") + b"3\r\na"
+        ),
+        "in the headers": silent_client(stack, head(delivery)[:40]),
+        "before the request": silent_client(stack, b""),
+    }
+    received = {where: rest() for where, rest in waiting.items()}
+    assert received["in the body"].split(b" ")[1] == b"408"
+    assert received["in a chunk"].split(b" ")[1] == b"408"
+    assert received["in the headers"] == received["before the request"] == b""
+    assert stack.vercel.output == ""
+
+
+def test_a_client_that_dribbles_is_let_go(stack: Stack, delivery: Delivery) -> None:
+    """Each byte comes in time for the socket, the whole does not."""
+    with connect(stack) as client:
+        client.sendall(head(delivery, f"Content-Length: {len(delivery.body)}"))
+        answered = threading.Event()
+
+        def dribble() -> None:
+            while not answered.wait(0.3):
+                client.sendall(b"{")
+
+        dribbling = threading.Thread(target=dribble)
+        dribbling.start()
+        assert answer(client)[0] == 408
+        answered.set()
+        dribbling.join()
+
+
+@pytest.mark.parametrize(
+    "request_line", [b"GET http://[/x HTTP/1.1\r\n\r\n", b"POST http://[/x HTTP/1.1\r\n\r\n"]
+)
+def test_what_the_runtime_cannot_read(stack: Stack, request_line: bytes) -> None:
+    assert send(stack, request_line)[0] == 400
+
+
+def test_what_the_runtime_cannot_read_comes_first(stack: Stack) -> None:
+    """The first answer tells of the process's start, for which the runtime reads the path again."""
+    with Vercel(stack.modelriver.settings) as vercel:
+        fresh = Stack(stack.modelriver, vercel, stack.connection)
+        assert send(fresh, b"GET http://[/x HTTP/1.1\r\n\r\n")[0] == 400
+
+
+def test_white_space_around_a_header(stack: Stack, delivery: Delivery) -> None:
+    padded = {name: f"{value} \t" for name, value in delivery.headers.items()}
+    request = head(Delivery(padded, b""), f"Content-Length: {len(delivery.body)} ")
+    assert send(stack, request, delivery.body)[0] == 200
+    assert stored(stack, delivery)
+
+
+def test_what_is_no_http_at_all(stack: Stack) -> None:
+    with connect(stack) as client:
+        client.sendall(b"\x16\x03\x01\x02\0\x01\0\x01\xfc\x03\x03\r\n\r\n")
+        assert b"400" in client.recv(65536)
+
+
+def test_the_rest_of_the_stack_is_not_disturbed(stack: Stack, delivery: Delivery) -> None:
+    assert stack.modelriver.deliver(stack.vercel.url, delivery).status == 200
+    assert stored(stack, delivery)
+
+
+def test_who_never_pauses_is_stopped_by_the_deadline() -> None:
+    """No timeout of a socket's would: there is always something to read."""
+    handler = function.handler.__new__(function.handler)
+    with pytest.raises(TimeoutError):
+        handler._wait_until(time.monotonic() - 1)  # noqa: SLF001

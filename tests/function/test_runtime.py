@@ -1,0 +1,208 @@
+"""Whether the runtime still wastes what `lib.runtime` takes away, and still allows it."""
+
+import gc
+import json
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from http.client import HTTPConnection
+from http.server import ThreadingHTTPServer
+from pathlib import Path
+from queue import SimpleQueue
+
+import pytest
+
+from lib import runtime
+from lib.local.standins.vercel import PATH, ROOT, Vercel
+
+PROBE = """
+import asyncio, contextvars, json, sys, threading
+from http.server import BaseHTTPRequestHandler
+from lib import runtime
+{spare}
+
+searches, loops, hooks = [], [], []
+left_behind = contextvars.ContextVar("left_behind", default=0)
+
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        searches.append(name)
+
+sys.meta_path.insert(0, Finder())
+new_event_loop = asyncio.events.new_event_loop
+asyncio.events.new_event_loop = lambda: loops.append(1) or new_event_loop()
+
+class handler(BaseHTTPRequestHandler):
+    def do_GET(self):
+        found = {{
+            "searches": len(searches), "loops": len(loops), "hooks": len(hooks),
+            "thread": threading.get_ident(), "left_behind": left_behind.get(),
+            "backlog": self.server.request_queue_size,
+        }}
+        left_behind.set(1)
+        body = json.dumps(found).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+        {after}
+
+    def log_request(self, code="-", size="-"):
+        pass
+"""
+HOOK = """
+from vercel_runtime.invocation_hooks import run_on_next_invocation
+run_on_next_invocation("probe", lambda: hooks.append(1))
+"""
+
+type Found = Mapping[str, int]
+
+
+@contextmanager
+def probe(folder: Path, *, spared: bool, more: str = "") -> Iterator[Callable[[], Found]]:
+    """A function on the real runtime that counts what is done around it."""
+    (folder / "api").mkdir()
+    code = PROBE.format(
+        spare="runtime.spare()" if spared else "",
+        after="runtime.expect_nothing_after(self)" if spared else "",
+    )
+    (folder / "api" / "modelriver.py").write_text(code + more)
+    with Vercel({"PYTHONPATH": f"{folder}:{ROOT}"}, root=folder) as vercel:
+
+        def ended() -> int:
+            return sum(message["type"] == "end" for message in list(vercel.messages))
+
+        def ask() -> Found:
+            before = ended()
+            connection = HTTPConnection("127.0.0.1", vercel.port, timeout=10)
+            connection.request("GET", PATH, headers={"x-vercel-internal-request-id": "7"})
+            found: Found = json.loads(connection.getresponse().read())
+            connection.close()
+            give_up_at = time.monotonic() + 10
+            while ended() == before and time.monotonic() < give_up_at:
+                time.sleep(0.01)
+            return found
+
+        yield ask
+
+
+def test_the_runtime_still_wastes_what_is_spared(tmp_path: Path) -> None:
+    """Where this fails, lib/runtime.py does more than is needed: see what can go."""
+    with probe(tmp_path, spared=False) as ask:
+        first, second = ask(), ask()
+    assert second["searches"] > first["searches"]
+    assert second["loops"] > first["loops"]
+    assert second["backlog"] == 5
+
+
+def test_a_spared_request_searches_and_starts_nothing(tmp_path: Path) -> None:
+    with probe(tmp_path, spared=True) as ask:
+        first, *later = [ask() for _ in range(5)]
+    assert {each["searches"] for each in later} == {first["searches"]}
+    assert {each["loops"] for each in later} == {0}
+    assert len({each["thread"] for each in (first, *later)}) <= 2  # one may not be idle yet
+    assert {each["backlog"] for each in later} == {runtime.BACKLOG}
+    assert {each["left_behind"] for each in later} == {0}
+
+
+OURS = """
+import asyncio, json, sys
+from api import modelriver
+
+loops = []
+new_event_loop = asyncio.events.new_event_loop
+asyncio.events.new_event_loop = lambda: loops.append(1) or new_event_loop()
+
+class handler(modelriver.handler):
+    def do_GET(self):
+        self._send(200, {
+            "loops": len(loops), "backlog": self.server.request_queue_size,
+            "guessers": "charset_normalizer" in sys.modules,
+            "absent": "vercel.headers" in sys.modules,
+        })
+"""
+
+
+def test_the_function_is_spared_all_of_it(tmp_path: Path) -> None:
+    (tmp_path / "probe").mkdir()
+    (tmp_path / "probe" / "function.py").write_text(OURS)
+    settings = {"PYTHONPATH": f"{tmp_path}:{ROOT}"}
+    with Vercel(settings, root=tmp_path, entrypoint="probe/function.py") as vercel:
+        for method in ("POST", "POST", "GET"):
+            connection = HTTPConnection("127.0.0.1", vercel.port, timeout=10)
+            connection.request(method, PATH)
+            answer = connection.getresponse()
+            found = json.loads(answer.read())
+            connection.close()
+    assert found == {"loops": 0, "backlog": runtime.BACKLOG, "guessers": False, "absent": True}
+
+
+def test_background_work_is_still_waited_for(tmp_path: Path) -> None:
+    with probe(tmp_path, spared=True, more=HOOK) as ask:
+        assert [ask()["hooks"], ask()["hooks"]] == [0, 1]
+
+
+def test_where_the_runtime_is_made_otherwise_nothing_is_touched() -> None:
+    class Other:
+        """Has none of the runtime's attributes."""
+
+    class Collector:
+        _pending = None
+
+    class Waiting:
+        _vc_wait_until = Collector()
+
+    other, waiting = Other(), Waiting()
+    for handler in (other, waiting):
+        runtime.expect_nothing_after(handler)
+    assert vars(other) == vars(waiting) == {}
+
+
+def test_imports_are_quick_and_leave_nothing_changed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "chardet", pytest)  # somebody needs it
+    monkeypatch.delitem(sys.modules, "charset_normalizer", raising=False)
+    with runtime.quick_start():
+        assert not gc.isenabled()
+        assert sys.modules["charset_normalizer"] is None
+        assert sys.modules["chardet"] is pytest
+    assert gc.isenabled()
+    assert "charset_normalizer" not in sys.modules
+    assert sys.modules["chardet"] is pytest
+    gc.unfreeze()
+
+
+def test_a_package_of_vercels_that_is_there_is_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("process_request", "request_queue_size"):  # to be put back
+        monkeypatch.setattr(ThreadingHTTPServer, name, getattr(ThreadingHTTPServer, name))
+    for name in runtime.OPTIONAL:
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "vercel").mkdir()
+    (tmp_path / "vercel" / "__init__.py").touch()
+    runtime.spare()
+    assert "vercel.headers" not in sys.modules
+
+
+def test_threads_are_kept_up_to_a_limit_and_run_all_at_once() -> None:
+    threads = runtime.Threads()
+    going, release = SimpleQueue[int](), threading.Event()
+
+    def work() -> None:
+        going.put(threading.get_ident())
+        release.wait(10)
+
+    for _ in range(2):
+        release.clear()
+        for _ in range(runtime.MAX_IDLE_THREADS + 10):
+            threads.run(work)
+        numbers = {going.get(timeout=10) for _ in range(runtime.MAX_IDLE_THREADS + 10)}
+        assert len(numbers) == runtime.MAX_IDLE_THREADS + 10  # none waits for another
+        release.set()
+        give_up_at = time.monotonic() + 10
+        while threads.idle < runtime.MAX_IDLE_THREADS and time.monotonic() < give_up_at:
+            time.sleep(0.01)
+        assert threads.idle == runtime.MAX_IDLE_THREADS

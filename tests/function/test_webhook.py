@@ -1,0 +1,187 @@
+"""Decisions that depend on time or on faults, in this process; the others are in tests/stack."""
+
+import json
+import logging
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from lib import webhook as module
+from lib.jsontext import Json
+from lib.local.standins.modelriver import ModelRiver, Treatment
+from lib.local.standins.postgres import Postgres
+from lib.local.standins.process import free_port
+from lib.webhook import Answer, Webhook
+from tests.support import Connection
+
+
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "SAVE_WITHIN", 0.4)
+    monkeypatch.setattr(module, "NOTE_WITHIN", 0.4)
+
+
+@pytest.fixture
+def river() -> Iterator[ModelRiver]:
+    with ModelRiver() as stand_in:
+        yield stand_in
+
+
+@pytest.fixture
+def webhook(river: ModelRiver, postgres: Postgres, database: str) -> Iterator[Webhook]:
+    opened = Webhook({**river.settings, "DATABASE_URL": postgres.url(database)})
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def severed(river: ModelRiver) -> Iterator[Webhook]:
+    """Its database cannot be reached."""
+    url = f"postgresql://u:dbsecret@127.0.0.1:{free_port()}/d"
+    opened = Webhook({**river.settings, "DATABASE_URL": url})
+    yield opened
+    opened.close()
+
+
+def receive(webhook: Webhook, river: ModelRiver, payload: Json) -> Answer:
+    delivery = river.sign(payload)
+    headers = {name.lower(): value for name, value in delivery.headers.items()}
+    answer = webhook.receive(headers, lambda: delivery.body)
+    webhook.conclude(answer)
+    return answer
+
+
+def aged(river: ModelRiver, seconds: float, **members: Json) -> dict[str, Json]:
+    return river.event({"title": "t"}, timestamp=time.time() - seconds, **members)
+
+
+@pytest.mark.parametrize(
+    ("age", "told"),
+    [(0, 0), (36, 0), (145, 0), (156, 1), (290, 1), (301, 0), (756, 0), (-400, 0)],
+)
+def test_who_waits_is_told_when_the_next_redelivery_comes_too_late(
+    severed: Webhook, river: ModelRiver, age: float, told: int
+) -> None:
+    answer = receive(severed, river, aged(river, age))
+    assert answer.status == 503
+    assert len(river.callbacks) == told
+    assert all(each.content["error"] == "processing_failed" for each in river.callbacks)
+    assert all(each.problems == () for each in river.callbacks)
+
+
+def test_modelriver_is_connected_to_while_the_database_is_waited_for(
+    severed: Webhook, river: ModelRiver
+) -> None:
+    assert receive(severed, river, river.event({})).status == 503
+    assert river.connections == 1
+    assert river.callbacks == []
+
+
+def test_nobody_is_told_where_the_age_is_not_known(severed: Webhook, river: ModelRiver) -> None:
+    assert receive(severed, river, river.event({}, timestamp=None)).status == 503
+    assert river.callbacks == []
+
+
+def test_who_cannot_be_told_gets_a_503_all_the_same(severed: Webhook, river: ModelRiver) -> None:
+    river.treatment = Treatment(status=404)
+    assert receive(severed, river, aged(river, 200)).status == 503
+
+
+@pytest.mark.parametrize(("status", "answered"), [(404, 200), (401, 503)])
+def test_a_refused_record_is_over_once_modelriver_knows(
+    webhook: Webhook, river: ModelRiver, rows: Connection, status: int, answered: int
+) -> None:
+    rows.execute("ALTER TABLE ai_content ADD CHECK (title <> 't')")
+    river.treatment = Treatment(status=status)
+    assert receive(webhook, river, aged(river, 0)).status == answered
+    assert [each.content["error"] for each in river.callbacks] == ["processing_failed"]
+
+
+def test_a_note_that_fails_does_not_fail_the_delivery(
+    webhook: Webhook, river: ModelRiver, rows: Connection, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "modelriver")
+    rows.execute("ALTER TABLE ai_content ADD CHECK (called_back_at IS NULL)")
+    assert receive(webhook, river, aged(river, 0)).status == 200
+    assert json.loads(caplog.messages[-1])["note"] == "23514"
+
+
+def test_a_redelivery_before_the_note_is_not_called_back_again(
+    webhook: Webhook, river: ModelRiver
+) -> None:
+    delivery = river.sign(aged(river, 0))
+    headers = {name.lower(): value for name, value in delivery.headers.items()}
+    first = webhook.receive(headers, lambda: delivery.body)
+    again = webhook.receive(headers, lambda: delivery.body)
+    assert (first.status, again.status) == (200, 200)
+    assert again.log["outcome"] == "known"
+    assert len(river.callbacks) == 1
+
+
+def test_another_instance_knows_from_the_row_that_it_was_called_back(
+    webhook: Webhook, river: ModelRiver, postgres: Postgres, database: str
+) -> None:
+    payload = aged(river, 0)
+    assert receive(webhook, river, payload).status == 200
+    other = Webhook({**river.settings, "DATABASE_URL": postgres.url(database)})
+    assert receive(other, river, payload).log["outcome"] == "known"
+    other.close()
+    assert len(river.callbacks) == 1
+
+
+def test_a_callback_url_that_a_stranger_put_there_first_silences_nobody(
+    webhook: Webhook, river: ModelRiver
+) -> None:
+    payload = aged(river, 0)
+    assert receive(webhook, river, {**payload, "callback_url": "https://evil.test/"}).status == 200
+    assert receive(webhook, river, payload).status == 200
+    (callback,) = river.callbacks_for(str(payload["channel_id"]))
+    assert "data" in callback.content
+
+
+def test_what_was_called_back_is_not_remembered_for_ever(
+    webhook: Webhook, river: ModelRiver
+) -> None:
+    webhook._called_back.update(map(str, range(1001)))  # noqa: SLF001
+    assert receive(webhook, river, aged(river, 0)).status == 200
+    assert len(webhook._called_back) == 1  # noqa: SLF001
+
+
+def test_a_fault_of_our_own_is_a_500_that_tells_where(
+    webhook: Webhook,
+    river: ModelRiver,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def broken(_: object) -> None:
+        raise KeyError("some AI content")
+
+    monkeypatch.setattr(module, "to_row", broken)
+    answer = receive(webhook, river, aged(river, 0))
+    assert answer.status == 500
+    assert answer.content == {"error": "Internal error"}
+    assert json.loads(caplog.messages[-1])["reason"].startswith("KeyError at test_webhook.py:")
+    assert "AI content" not in caplog.text
+
+
+def test_the_log_line(
+    webhook: Webhook, river: ModelRiver, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "modelriver")
+    receive(webhook, river, aged(river, 7, channel_id="c" * 500, event="e" * 500))
+    (message,) = caplog.messages
+    entry = json.loads(message)
+    assert entry["outcome"] == "called_back"
+    assert (entry["channel"], entry["event"]) == ("c" * 100, "e" * 100)
+    assert 7 <= entry["age"] < 60
+    assert set(entry["ms"]) == {"verify", "read", "save", "callback", "note"}
+    assert next(iter(entry)) == "outcome"
+
+
+def test_a_misconfigured_deployment_names_the_variable_once_it_starts(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    webhook = Webhook({"MODELRIVER_WEBHOOK_SECRET": "s", "MODELRIVER_API_KEY": "k"})
+    assert webhook.misconfigured == "DATABASE_URL"
+    assert json.loads(caplog.messages[0]) == {"outcome": "misconfigured", "reason": "DATABASE_URL"}

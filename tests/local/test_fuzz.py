@@ -1,0 +1,19 @@
+"""A little of what `make fuzz` does for as long as one likes."""
+
+import subprocess
+import sys
+
+from lib.local.standins.process import PartMissing
+from lib.local.trials import fuzz
+from tests.support import missing
+
+
+def test_no_mangled_delivery_and_no_mangled_request_is_an_error() -> None:
+    try:
+        fuzz.require()
+    except PartMissing as reason:
+        missing(reason)
+    command = [sys.executable, "-m", "lib.local", "fuzz", "--seconds", "16"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+    assert done.stdout.count("number of executed units") == 2
