@@ -15,9 +15,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from lib.jsontext import Json
+from lib.local.project import ROOT
 from lib.local.standins import process
 from lib.local.standins.modelriver import CALLBACK_PATH, ModelRiver
-from lib.local.standins.vercel import PATH, ROOT
+from lib.local.standins.vercel import PATH
 
 MOVIE: Json = {
     "title": "Inception",
