@@ -1,6 +1,5 @@
 """All parts together, as on Neon and Vercel: Postgres, the pooler, ModelRiver, the function."""
 
-from collections.abc import Callable
 from contextlib import ExitStack
 from functools import cached_property
 from typing import Self
@@ -12,7 +11,7 @@ from lib.local.standins.modelriver import ModelRiver
 from lib.local.standins.pgbouncer import PgBouncer, pgbouncer_binary
 from lib.local.standins.postgres import Postgres
 from lib.local.standins.process import PartMissing
-from lib.local.standins.vercel import ENTRYPOINT, Message, Vercel
+from lib.local.standins.vercel import ENTRYPOINT, Vercel
 
 
 class Stack(ExitStack):
@@ -90,18 +89,9 @@ class Stack(ExitStack):
         """The first instance of the function."""
         return self.instances[0]
 
-    def serve(
-        self,
-        entrypoint: str = ENTRYPOINT,
-        on_message: Callable[[Message], None] | None = None,
-        **settings: str,
-    ) -> Vercel:
-        """Start one more instance of the function, with these settings instead of the stack's.
-
-        `on_message` takes what the runtime tells the platform, in place of the instance's list.
-        """
+    def serve(self, entrypoint: str = ENTRYPOINT, **settings: str) -> Vercel:
+        """Start one more instance of the function, with these settings instead of the stack's."""
         vercel = Vercel({**self.settings, **settings}, entrypoint=entrypoint)
-        vercel.on_message = on_message or vercel.on_message
         self.instances.append(self.enter_context(vercel))
         return vercel
 
