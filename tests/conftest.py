@@ -9,12 +9,13 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import HealthCheck, settings
 
+from lib.local.database import Connection, connect
 from lib.local.standins.modelriver import ModelRiver
 from lib.local.standins.pgbouncer import PgBouncer, pgbouncer_binary
 from lib.local.standins.postgres import Postgres, postgres_binaries
 from lib.local.standins.process import PartMissing
-from lib.local.standins.vercel import Vercel
-from tests.support import Connection, Stack, assert_nothing_is_told, clone, connect, missing
+from lib.local.standins.stack import Stack
+from tests.support import assert_nothing_is_told, clone, missing
 
 # A busy machine is no failure of the code's; each example is delivered under a channel of its own.
 settings.register_profile(
@@ -52,7 +53,7 @@ def pgbouncer(postgres: Postgres) -> Iterator[PgBouncer]:
 @pytest.fixture
 def database(postgres: Postgres) -> str:
     """The name of a database of the test's own, with the schema in it."""
-    return clone(postgres, "postgres")
+    return clone(postgres)
 
 
 @pytest.fixture
@@ -75,8 +76,8 @@ def modelriver() -> Iterator[ModelRiver]:
 
 @pytest.fixture(scope="session")
 def stack(postgres: Postgres, pgbouncer: PgBouncer, modelriver: ModelRiver) -> Iterator[Stack]:
-    name = clone(postgres, "postgres")
-    settings = {**modelriver.settings, "DATABASE_URL": pgbouncer.url(name)}
-    with Vercel(settings) as vercel, connect(postgres.url(name)) as connection:
-        yield Stack(modelriver, vercel, connection)
-        assert_nothing_is_told(vercel, modelriver)
+    """With an instance of the function, and a database of its own."""
+    with Stack(modelriver, postgres, pgbouncer, database=clone(postgres)) as parts:
+        parts.serve()
+        yield parts
+        assert_nothing_is_told(parts.vercel, modelriver)

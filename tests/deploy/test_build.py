@@ -11,12 +11,13 @@ import pytest
 
 from lib.local.commands import build
 from lib.local.commands.build import FUNCTION, MAX_MEGABYTES
+from lib.local.database import Connection
 from lib.local.standins import process
 from lib.local.standins.modelriver import ModelRiver
 from lib.local.standins.pgbouncer import PgBouncer
 from lib.local.standins.process import PartMissing
 from lib.local.standins.vercel import Vercel
-from tests.support import Connection, missing
+from tests.support import missing
 
 ROOT = Path(__file__).parents[2]
 

@@ -12,10 +12,10 @@ from lib import database as module
 from lib.content import AiContent
 from lib.database import Database
 from lib.errors import DatabaseUnavailable, Misconfigured, RecordRefused
+from lib.local.database import Connection
 from lib.local.standins.pgbouncer import PgBouncer
 from lib.local.standins.postgres import Postgres
 from lib.local.standins.process import free_port
-from tests.support import Connection
 
 ROW = AiContent(
     title="Inception",

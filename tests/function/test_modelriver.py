@@ -4,7 +4,6 @@ import json
 import socket
 import threading
 import time
-import uuid
 from collections.abc import Callable
 from http.client import HTTPConnection, HTTPResponse
 
@@ -12,8 +11,8 @@ import pytest
 
 from api import modelriver as function
 from lib.local.standins.modelriver import Delivery
-from lib.local.standins.vercel import Vercel
-from tests.support import Stack
+from lib.local.standins.stack import Stack
+from tests.support import new_channel
 
 PATH = "/api/modelriver"
 
@@ -43,10 +42,6 @@ def head(delivery: Delivery, *lines: str, method: str = "POST") -> bytes:
 @pytest.fixture
 def delivery(stack: Stack) -> Delivery:
     return stack.modelriver.sign(stack.modelriver.event({"title": "t"}, channel_id=new_channel()))
-
-
-def new_channel() -> str:
-    return str(uuid.uuid4())
 
 
 def stored(stack: Stack, delivery: Delivery) -> bool:
@@ -314,8 +309,8 @@ def test_what_the_runtime_cannot_read(stack: Stack, request_line: bytes) -> None
 
 def test_what_the_runtime_cannot_read_comes_first(stack: Stack) -> None:
     """The first answer tells of the process's start, for which the runtime reads the path again."""
-    with Vercel(stack.modelriver.settings) as vercel:
-        fresh = Stack(stack.modelriver, vercel, stack.connection)
+    with Stack(stack.modelriver, stack.postgres, stack.pgbouncer) as fresh:
+        fresh.serve()
         assert send(fresh, b"GET http://[/x HTTP/1.1\r\n\r\n")[0] == 400
 
 

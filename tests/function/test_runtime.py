@@ -15,7 +15,8 @@ from queue import SimpleQueue
 import pytest
 
 from lib import runtime
-from lib.local.standins.vercel import PATH, ROOT, Vercel
+from lib.local.project import ROOT
+from lib.local.standins.vercel import PATH, Vercel
 
 PROBE = """
 import asyncio, contextvars, json, sys, threading
