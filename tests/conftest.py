@@ -3,13 +3,16 @@
 A part that this machine lacks makes its tests skip and say so. With CI=true nothing may skip.
 """
 
+import re
 import signal
+from collections import Counter
 from collections.abc import Iterator
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from lib.local.database import Connection, connect
+from lib.local.project import LOCAL
 from lib.local.standins.modelriver import ModelRiver
 from lib.local.standins.pgbouncer import PgBouncer, pgbouncer_binary
 from lib.local.standins.postgres import Postgres, postgres_binaries
@@ -27,6 +30,21 @@ settings.load_profile("busy")
 
 # A shell's background job ignores it, and so would every process that is started here.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+SKIP_REASON = r"No ([\w.]+): make parts"
+SKIPPED = LOCAL / "skipped"
+"""The line with which `make test` ends; empty where nothing was missing."""
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say for want of which parts tests were skipped."""
+    reasons = [str(each.longrepr) for each in terminalreporter.stats.get("skipped", [])]
+    parts = Counter(found[1] for each in reasons if (found := re.search(SKIP_REASON, each)))
+    wanted = ", ".join(f"{part} ({count})" for part, count in parts.items())
+    said = f"{parts.total()} tests were skipped for want of {wanted}: make parts installs it\n"
+    LOCAL.mkdir(exist_ok=True)
+    SKIPPED.write_text(said if parts else "")
 
 
 @pytest.fixture(scope="session")

@@ -273,10 +273,7 @@ def test_a_statement_that_is_given_up_is_not_left_behind(
             for _ in range(6):
                 with pytest.raises(DatabaseUnavailable):
                     kept.save(ROW, soon(0.3))
-            give_up_at = soon(5)
-            while watcher.execute(query, [database]).fetchall() and time.monotonic() < give_up_at:
-                time.sleep(0.05)
-            assert watcher.execute(query, [database]).fetchall() == []
+            assert until(lambda: not watcher.execute(query, [database]).fetchall())
 
 
 def test_a_fresh_connection_that_fails_is_tried_again(

@@ -12,6 +12,7 @@ import pytest
 from api import modelriver as function
 from lib.local.standins.modelriver import Delivery
 from lib.local.standins.stack import Stack
+from lib.local.until import until
 from tests.support import new_channel
 
 PATH = "/api/modelriver"
@@ -225,10 +226,7 @@ def test_half_a_body_and_reset(stack: Stack, delivery: Delivery) -> None:
         client.sendall(head(delivery, f"Content-Length: {len(delivery.body)}") + delivery.body[:99])
         time.sleep(0.2)  # for the function to read that much
         client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
-    give_up_at = time.monotonic() + 5
-    while cut_short() == before and time.monotonic() < give_up_at:
-        time.sleep(0.02)
-    assert cut_short() == before + 1
+    assert until(lambda: cut_short() == before + 1)
 
 
 def test_a_client_that_never_stops_sending(stack: Stack, delivery: Delivery) -> None:
@@ -246,10 +244,7 @@ def test_gone_before_the_answer(stack: Stack, delivery: Delivery) -> None:
     with connect(stack) as client:
         client.sendall(head(delivery, f"Content-Length: {len(delivery.body)}") + delivery.body)
         client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
-    give_up_at = time.monotonic() + 5
-    while not stored(stack, delivery) and time.monotonic() < give_up_at:
-        time.sleep(0.02)
-    assert stored(stack, delivery)
+    assert until(lambda: stored(stack, delivery))
 
 
 def silent_client(stack: Stack, request: bytes) -> Callable[[], bytes]:

@@ -24,6 +24,7 @@ from lib.local.standins.modelriver import (
     Scheme,
 )
 from lib.local.standins.vercel import INVOCATION_HEADER
+from lib.local.until import until
 
 SCHEDULE = (0, 5, 35, 155, 755, 2555, 6155, 13355)
 """When each attempt is made, in seconds after the AI result."""
@@ -204,10 +205,12 @@ class Redelivery:
 
     def _receiver(self) -> Receiver:
         """The next one that is up, or after a while of none, one that is down."""
-        give_up_at = time.monotonic() + DELIVERY_TIMEOUT
-        while not (receiver := next(self._receivers)).port and time.monotonic() < give_up_at:
-            time.sleep(0.001)
-        return receiver
+
+        def up() -> Receiver | None:
+            receiver = next(self._receivers)
+            return receiver if receiver.port else None
+
+        return until(up, DELIVERY_TIMEOUT, every=0.001) or next(self._receivers)
 
     def _attempt(self, task: Task) -> None:
         age = self.age(task)
