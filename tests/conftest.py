@@ -41,8 +41,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say for want of which parts tests were skipped."""
     reasons = [str(each.longrepr) for each in terminalreporter.stats.get("skipped", [])]
     parts = Counter(found[1] for each in reasons if (found := re.search(SKIP_REASON, each)))
-    wanted = ", ".join(f"{part} ({count})" for part, count in parts.items())
-    said = f"{parts.total()} tests were skipped for want of {wanted}: make parts installs it\n"
+    wanted = ", of ".join(f"{part}: {count}" for part, count in parts.items())
+    said = f"Tests skipped for want of {wanted}. What brings them: make parts\n"
     LOCAL.mkdir(exist_ok=True)
     SKIPPED.write_text(said if parts else "")
 

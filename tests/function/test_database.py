@@ -16,6 +16,7 @@ from lib.local.database import Connection
 from lib.local.standins.pgbouncer import PgBouncer
 from lib.local.standins.postgres import Postgres
 from lib.local.standins.process import free_port
+from lib.local.until import until
 
 ROW = AiContent(
     title="Inception",

@@ -4,7 +4,6 @@ import gc
 import json
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from http.client import HTTPConnection
@@ -17,6 +16,7 @@ import pytest
 from lib import runtime
 from lib.local.project import ROOT
 from lib.local.standins.vercel import PATH, Vercel
+from lib.local.until import until
 
 PROBE = """
 import asyncio, contextvars, json, sys, threading

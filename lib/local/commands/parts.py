@@ -82,17 +82,9 @@ def _install(missing: list[Part]) -> None:
     if shutil.which("apt-get"):
         root = _root(missing)
         _call(*root, "apt-get", "update", "-qq")
-        command = [
-            *root,
-            "env",
-            "DEBIAN_FRONTEND=noninteractive",
-            "apt-get",
-            "install",
-            "-qq",
-            "-y",
-        ]
+        unasked = [*root, "env", "DEBIAN_FRONTEND=noninteractive"]
         for part in missing:
-            _call(*command, *part.apt)
+            _call(*unasked, "apt-get", "install", "-qq", "-y", *part.apt)
     elif shutil.which("brew"):
         for part in missing:
             _call("brew", "install", "--quiet", *part.brew)

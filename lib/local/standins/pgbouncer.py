@@ -14,9 +14,14 @@ from lib.local.standins import process
 from lib.local.standins.postgres import Postgres
 from lib.local.standins.process import PartMissing
 
+SYSTEM_FOLDERS = ("/usr/sbin", "/usr/local/sbin")
+"""Where it is installed, and an ordinary user's PATH may not lead."""
+
 
 def pgbouncer_binary() -> str:
-    path = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
+    """Raises PartMissing."""
+    folders = os.pathsep.join([os.environ.get("PATH", ""), *SYSTEM_FOLDERS])
+    path = shutil.which("pgbouncer", path=folders)
     if path is None:
         raise PartMissing("No PgBouncer: make parts")
     return path
