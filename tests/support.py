@@ -15,7 +15,7 @@ from typing import Never
 import pytest
 from hypothesis import strategies as st
 
-from lib.local.commands.dev import watch
+from lib.local.commands.dev import attach_console
 from lib.local.console.desk import Desk
 from lib.local.database import Connection, connect
 from lib.local.project import ROOT
@@ -135,7 +135,7 @@ def open_console(postgres: Postgres, speed: float = 1.0) -> Iterator[ConsoleStac
     """A console whose ModelRiver's clock goes `speed` times as fast."""
     with Stack(postgres=postgres, database=clone(postgres)) as stack:
         vercel = stack.serve()
-        desk = watch(stack, stack.modelriver, [vercel], stack.direct_url, speed)
+        desk = attach_console(stack, stack.modelriver, [vercel], stack.direct_url, speed)
         vercel.on_message = desk.take
         desk.tell(function="running", started_at=0, schema="")
         yield ConsoleStack(stack.modelriver, vercel, desk, stack.connection)

@@ -7,9 +7,6 @@ sql/schema.sql in the same way.
 import argparse
 import fcntl
 import os
-import subprocess
-import sys
-import time
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
@@ -17,6 +14,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from lib.local.commands.arguments import positive
+from lib.local.commands.changes import Changes
 from lib.local.console.desk import Desk
 from lib.local.console.server import Console
 from lib.local.database import place
@@ -24,16 +22,11 @@ from lib.local.problem import Problem
 from lib.local.project import LOCAL, ROOT
 from lib.local.standins import process
 from lib.local.standins.modelriver import ModelRiver
-from lib.local.standins.postgres import SCHEMA, Postgres
-from lib.local.standins.process import NotStarted
+from lib.local.standins.postgres import Postgres
 from lib.local.standins.proxy import Proxy
 from lib.local.standins.redelivery import Endpoint, Receiver, Redelivery
 from lib.local.standins.stack import Stack
 from lib.local.standins.vercel import PATH, Message, Vercel, log_line
-
-SCHEMA_WITHIN = 60.0
-"""Seconds for comparing or applying the schema; a given database may not answer at all."""
-WATCHED = ("api/*.py", "lib/*.py", "sql/schema.sql")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +66,7 @@ def _serve(parts: ExitStack, port: int, modelriver_port: int, speed: float) -> N
     modelriver = parts.enter_context(ModelRiver(secret, port=modelriver_port))
     database = _given() or _embedded(parts, modelriver)
     url = f"http://127.0.0.1:{port}{PATH}"
-    desk = watch(parts, modelriver, [Endpoint(url, port)], database.direct_url, speed)
+    desk = attach_console(parts, modelriver, [Endpoint(url, port)], database.direct_url, speed)
     desk.tell(url=url, database=database.name)
 
     def show(message: Message) -> None:
@@ -86,10 +79,10 @@ def _serve(parts: ExitStack, port: int, modelriver_port: int, speed: float) -> N
     parts.enter_context(vercel)
     proxy = parts.enter_context(Proxy(vercel.port, listen_on=port))
     _introduce(url, modelriver, database)
-    _Watch(vercel, proxy, desk, database).run()
+    Changes(vercel, proxy, desk, database.direct_url, follows_schema=database.is_ours).follow()
 
 
-def watch(
+def attach_console(
     parts: ExitStack,
     modelriver: ModelRiver,
     receivers: Sequence[Receiver],
@@ -119,82 +112,6 @@ def _introduce(url: str, modelriver: ModelRiver, database: _Database) -> None:
         print(f"  export DATABASE_URL_UNPOOLED={database.direct_url}")
     print(f"  make send URL={url}")
     print("Ctrl-C ends it all.", flush=True)
-
-
-class _Watch:
-    """Looks after the files, and starts anew what they are for."""
-
-    def __init__(self, vercel: Vercel, proxy: Proxy, desk: Desk, database: _Database) -> None:
-        self._vercel = vercel
-        self._proxy = proxy
-        self._desk = desk
-        self._database = database
-
-    def run(self) -> None:
-        """Until interrupted."""
-        state = _state()
-        self._desk.tell(function="running", reason="", started_at=time.time())
-        self._follow_schema("--check")
-        while True:
-            time.sleep(0.2)
-            if (now := _state()) != state:
-                changed = {path for path, _ in now.items() ^ state.items()}
-                state = now
-                self._renew(changed)
-
-    def _renew(self, changed: set[Path]) -> None:
-        if SCHEMA in changed and self._database.is_ours:
-            self._follow_schema()
-        if changed != {SCHEMA}:
-            self._restart()
-            self._follow_schema("--check")
-
-    def _restart(self) -> None:
-        self._desk.tell(function="starting", reason="")
-        self._vercel.stop()
-        try:
-            self._vercel.start()
-        except NotStarted as error:  # half-written, perhaps; the next change tells
-            print(error, flush=True)
-            end = "\n".join(str(error).splitlines()[-6:])
-            self._desk.tell(function="down", reason=end)
-        else:
-            self._proxy.target = self._vercel.port
-            print("started anew", flush=True)
-            self._desk.tell(function="running", reason="", started_at=time.time())
-
-    def _follow_schema(self, *options: str) -> None:
-        agrees, said = self._schema(*options)
-        if not agrees or not options:
-            print(said, flush=True)
-        self._desk.tell(schema="" if agrees else said)
-
-    def _schema(self, *options: str) -> tuple[bool, str]:
-        """Whether it agrees, and what was said: in a process of its own, which reads files anew."""
-        try:
-            done = subprocess.run(
-                [sys.executable, "-m", "lib.local", "schema", *options],
-                cwd=ROOT,
-                env={**os.environ, "DATABASE_URL_UNPOOLED": self._database.direct_url},
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                check=False,
-                timeout=SCHEMA_WITHIN,
-            )
-        except subprocess.TimeoutExpired:
-            return False, f"The database did not answer within {SCHEMA_WITHIN:.0f} s."
-        # Of a traceback, say of a half-written file, the last line tells what is wrong.
-        said = done.stdout.strip() or done.stderr.strip().rpartition("\n")[2]
-        return done.returncode == 0, said
-
-
-def _state() -> dict[Path, int]:
-    state = {}
-    for path in (path for pattern in WATCHED for path in ROOT.glob(pattern)):
-        with suppress(FileNotFoundError):  # gone meanwhile, or an editor's dangling lock
-            state[path] = path.stat().st_mtime_ns
-    return state
 
 
 def _given() -> _Database | None:

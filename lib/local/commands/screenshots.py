@@ -5,7 +5,7 @@ import time
 
 from playwright.sync_api import Browser, Page
 
-from lib.local.commands.dev import watch
+from lib.local.commands.dev import attach_console
 from lib.local.console.desk import Desk
 from lib.local.console.server import FAULTS
 from lib.local.problem import Problem
@@ -31,7 +31,7 @@ def run(_: argparse.Namespace) -> int:
     """Write .github/console-light.png and console-dark.png. Raises PartMissing."""
     with Stack() as stack:
         vercel = stack.serve()
-        desk = watch(stack, stack.modelriver, [vercel], stack.direct_url)
+        desk = attach_console(stack, stack.modelriver, [vercel], stack.direct_url)
         vercel.on_message = desk.take
         desk.tell(
             url=f"http://127.0.0.1:3000{PATH}",

@@ -17,8 +17,9 @@ from tempfile import TemporaryDirectory
 from lib.jsontext import Json
 from lib.local.project import ROOT
 from lib.local.standins import process
+from lib.local.standins.callbacks import CALLBACK_PATH
 from lib.local.standins.deliveries import MOVIE
-from lib.local.standins.modelriver import CALLBACK_PATH, ModelRiver
+from lib.local.standins.modelriver import ModelRiver
 from lib.local.standins.vercel import PATH
 
 CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
