@@ -15,8 +15,8 @@ from lib.jsontext import Json
 from lib.local.commands.progress import waiting_for
 from lib.local.problem import Problem
 from lib.local.standins import wire
-from lib.local.standins.deliveries import PRESETS
-from lib.local.standins.modelriver import DELIVERY_TIMEOUT, SCHEMES, Delivery, ModelRiver, Scheme
+from lib.local.standins.deliveries import DELIVERY_TIMEOUT, PRESETS, event, nested
+from lib.local.standins.signing import SCHEMES, Delivery, Scheme, sign
 from lib.local.until import until
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("url", help="of the receiver")
     what = parser.add_mutually_exclusive_group()
     kinds = "an AI result that is made already; structured is the default"
-    what.add_argument("--preset", choices=PRESETS, default="structured", help=kinds)
+    what.add_argument("--preset", choices=list(PRESETS), default="structured", help=kinds)
     what.add_argument("--file", help="an AI result as JSON; - is standard input")
     scheme = "how it is signed; documented is the default"
     parser.add_argument("--scheme", choices=SCHEMES, default="documented", help=scheme)
@@ -107,19 +107,14 @@ def _delivery(
     if not secret:
         raise Problem("set MODELRIVER_WEBHOOK_SECRET; nothing was sent")
     origin = environment.get("MODELRIVER_CALLBACK_ORIGINS", DEFAULT_ORIGIN).split()[0]
-    with ModelRiver(secret[0]) as modelriver:
-        payload = modelriver.event(
-            ai_result,
-            channel_id=channel_id,
-            event="smoke_test",
-            callback_url=f"{origin}/v1/callback/{channel_id}",
-        )
-        if scheme != "documented":
-            payload = modelriver.nested(payload)
-        try:
-            return modelriver.sign(payload, scheme)
-        except (ValueError, RecursionError):
-            raise Problem("a number or the nesting is beyond JSON; nothing was sent") from None
+    url = f"{origin}/v1/callback/{channel_id}"
+    payload = event(ai_result, channel_id=channel_id, callback_url=url, event="smoke_test")
+    if scheme != "documented":
+        payload = nested(payload)
+    try:
+        return sign(payload, scheme, secret[0])
+    except (ValueError, RecursionError):
+        raise Problem("a number or the nesting is beyond JSON; nothing was sent") from None
 
 
 def _post(url: str, body: bytes, headers: Mapping[str, str]) -> tuple["requests.Response", float]:

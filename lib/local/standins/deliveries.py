@@ -1,7 +1,13 @@
-"""AI results to deliver: what a person chooses from, and what the benches send."""
+"""What ModelRiver delivers (https://modelriver.com/docs/webhooks); AI results to choose from."""
+
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
 
 from lib.jsontext import Json
 
+DELIVERY_TIMEOUT = 30.0
+"""Seconds that ModelRiver waits for an answer."""
 MOVIE: Json = {
     "title": "Inception",
     "description": "A thief who steals secrets through dreams.",
@@ -19,3 +25,33 @@ PRESETS: dict[str, Json] = {
     "large": {"title": "4 MB", "text": "x" * 4_000_000},
 }
 """Of each kind one, by the name that `make send` and the console know it by."""
+
+
+def event(
+    ai_result: Json, *, channel_id: Json, callback_url: Json, **members: Json
+) -> dict[str, Json]:
+    """A `task.ai_generated` payload as ModelRiver documents it, with `members` changed."""
+    now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return {
+        "type": "task.ai_generated",
+        "event": "new_movie_suggestion",
+        "channel_id": channel_id,
+        "ai_response": {"data": ai_result},
+        "callback_url": callback_url,
+        "callback_required": True,
+        "customer_data": {"user_id": "user_456", "category": "movies"},
+        "meta": {"provider": "openai", "model": "gpt-4o"},
+        "timestamp": now,
+        **members,
+    }
+
+
+def nested(payload: Mapping[str, Json]) -> dict[str, Json]:
+    """The payload in the envelope of ModelRiver's sample receivers."""
+    outside = {"channel_id", "timestamp", "callback_url"}
+    return {
+        "channel_id": payload.get("channel_id"),
+        "timestamp": int(time.time()),
+        "data": {name: value for name, value in payload.items() if name not in outside},
+        "callback_url": payload.get("callback_url"),
+    }

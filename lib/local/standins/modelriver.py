@@ -12,7 +12,6 @@ import uuid
 from collections import defaultdict, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from http.client import HTTPConnection, HTTPException
 from http.server import BaseHTTPRequestHandler
 from typing import Self
@@ -27,6 +26,7 @@ from lib.local.standins.callbacks import (
     Treatment,
     shape_problems,
 )
+from lib.local.standins.deliveries import DELIVERY_TIMEOUT, event, nested
 from lib.local.standins.signing import SCHEMES, Delivery, Scheme, sign
 
 __all__ = [
@@ -39,9 +39,6 @@ __all__ = [
     "Scheme",
     "Treatment",
 ]
-
-DELIVERY_TIMEOUT = 30.0
-"""Seconds that ModelRiver waits for an answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,32 +110,15 @@ class ModelRiver:
     def event(self, ai_result: Json, **members: Json) -> dict[str, Json]:
         """A `task.ai_generated` payload as ModelRiver documents it, with `members` changed."""
         channel_id = members.get("channel_id", str(uuid.uuid4()))
-        now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        return {
-            "type": "task.ai_generated",
-            "event": "new_movie_suggestion",
-            "channel_id": channel_id,
-            "ai_response": {"data": ai_result},
-            "callback_url": self.callback_url(str(channel_id)),
-            "callback_required": True,
-            "customer_data": {"user_id": "user_456", "category": "movies"},
-            "meta": {"provider": "openai", "model": "gpt-4o"},
-            "timestamp": now,
-            **members,
-        }
+        url = self.callback_url(str(channel_id))
+        return event(ai_result, **{"channel_id": channel_id, "callback_url": url, **members})
 
     def callback_url(self, channel_id: str) -> str:
         return f"{self.origin}{CALLBACK_PATH}{channel_id}"
 
     def nested(self, payload: Mapping[str, Json]) -> dict[str, Json]:
         """The payload in the envelope of ModelRiver's sample receivers."""
-        outside = {"channel_id", "timestamp", "callback_url"}
-        return {
-            "channel_id": payload.get("channel_id"),
-            "timestamp": int(time.time()),
-            "data": {name: value for name, value in payload.items() if name not in outside},
-            "callback_url": payload.get("callback_url"),
-        }
+        return nested(payload)
 
     def sign(
         self,
