@@ -12,6 +12,7 @@ import pytest
 from lib.local.commands import build
 from lib.local.commands.build import FUNCTION, MAX_MEGABYTES
 from lib.local.database import Connection
+from lib.local.problem import Problem
 from lib.local.standins import process
 from lib.local.standins.modelriver import ModelRiver
 from lib.local.standins.pgbouncer import PgBouncer
@@ -141,7 +142,7 @@ def test_what_is_wrong_is_noticed(changed: Path, name: str) -> None:
 
 def test_a_handler_that_vercel_does_not_find_is_an_error(changed: Path) -> None:
     spoil(changed, "api/modelriver.py", "class handler(", "class Receiver(")
-    with pytest.raises(RuntimeError):
+    with pytest.raises(Problem):
         build.build(changed)
 
 
