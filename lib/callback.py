@@ -23,7 +23,7 @@ from lib.jsontext import Json, dump
 from lib.settings import Origin
 
 CONNECT_TIMEOUT = 3.0
-"""Seconds for one connect to one address."""
+"""Seconds for one connect to one address, and for the other side to take what it is sent."""
 ANSWER_TIMEOUT = 10.0
 """Seconds for one whole answer. ModelRiver's own sample receivers wait 30 for it; what binds all
 tries together is the time given to `send`."""
@@ -32,6 +32,8 @@ MAX_ANSWER = 65536
 MAX_CONCURRENT = 64
 """Callbacks under way in one instance; more wait for their turn, within their time."""
 
+_FAULTS = (requests.RequestException, urllib3.exceptions.HTTPError, ValueError, OSError)
+"""What comes of what servers send: http.client, for one, raises ValueError over a chunk's size."""
 _PASSING = {401, 403, 408, 425, 429}
 """4xx that another try may cure: 401 and 403 once the operator has mended the key."""
 logging.getLogger("urllib3").setLevel(logging.ERROR)  # its warnings quote URLs
@@ -105,15 +107,15 @@ class Callbacks:
 
     def _exchange(self, request: requests.PreparedRequest) -> int | str:
         """The status that was answered, or the name of what went wrong instead."""
-        self._authorities.result()
         timeout = (CONNECT_TIMEOUT, ANSWER_TIMEOUT)
         try:
+            self._authorities.result()
             # Not by way of a Session, which would follow a redirect half of the way.
             with self._adapter.send(request, stream=True, timeout=timeout) as response:
-                with contextlib.suppress(urllib3.exceptions.HTTPError):
+                with contextlib.suppress(*_FAULTS):
                     response.raw.read(MAX_ANSWER)  # read to its end, the connection can be kept
                 return response.status_code
-        except requests.RequestException as error:
+        except _FAULTS as error:
             return type(error).__name__
 
     def _pinned(self, url: str) -> str:

@@ -204,6 +204,23 @@ def test_a_trigger_that_drops_the_update_does_not_hide_the_row(
     assert again.stored_ai_data == {"title": "Inception", "year": 2010}
 
 
+def test_a_known_row_that_the_owner_has_forbidden_since_is_still_there(
+    kept: Database, rows: Connection
+) -> None:
+    first = kept.save(ROW, soon())
+    rows.execute("ALTER TABLE ai_content ADD CHECK (category <> 'movies') NOT VALID")
+    assert kept.save(ROW, soon()).id == first.id
+
+
+def test_a_row_from_before_whose_update_a_trigger_drops(kept: Database, rows: Connection) -> None:
+    rows.execute(DROP_ROW.format("UPDATE", "drop_row").encode())
+    rows.execute("INSERT INTO ai_content (title, channel_id, event_name) VALUES ('t', 'c-1', 'e')")
+    record = kept.save(ROW, soon())
+    assert not record.is_new
+    assert record.callback_url == ROW.callback_url
+    assert record.stored_ai_data == {"title": "Inception", "year": 2010}
+
+
 SESSIONS = [
     ("datestyle", "'SQL, DMY'"),
     ("datestyle", "'German'"),

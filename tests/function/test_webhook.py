@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import time
 from collections.abc import Iterator
 
@@ -139,6 +140,17 @@ def test_a_fault_of_our_own_is_a_500_that_tells_where(
     # Not the line of the test's, or of a library's, that raised it.
     assert json.loads(caplog.messages[-1])["reason"].startswith("KeyError at webhook.py:")
     assert "AI content" not in caplog.text
+
+
+def test_a_fault_in_frozen_code_is_a_500_too(
+    webhook: Webhook,
+    river: ModelRiver,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(module, "to_row", lambda _: os.environ["NOT_THERE"])
+    assert receive(webhook, river, aged(river, 0)).status == 500
+    assert json.loads(caplog.messages[-1])["reason"].startswith("KeyError at webhook.py:")
 
 
 def test_the_log_line(
