@@ -16,19 +16,9 @@ from lib.jsontext import Json
 from lib.local.commands.progress import waiting_for
 from lib.local.commands.schema import NotApplied, place
 from lib.local.standins import wire
+from lib.local.standins.deliveries import PRESETS as PRESETS
 from lib.local.standins.modelriver import DELIVERY_TIMEOUT, ModelRiver, Scheme
 
-PRESETS: dict[str, Json] = {
-    "structured": {"title": "Inception", "description": "Dreams within dreams.", "year": 2010},
-    "chat": {"choices": [{"message": {"role": "assistant", "content": "A chat completion."}}]},
-    "text": "Bare text.",
-    "chinese": {"title": "盗梦空间 🎬", "description": "梦境 — “secrets” 👩‍🚀"},
-    "hostile": {
-        "title": "<script>alert(1)</script><img src=x onerror=alert(2)>",
-        "description": "NUL \0, a cut emoji \ud83d, '; DROP TABLE ai_content; --",
-    },
-    "large": {"title": "4 MB", "text": "x" * 4_000_000},
-}
 DEFAULT_ORIGIN = "https://api.modelriver.com"
 SEEN_WITHIN = 15
 """Seconds for the row to be seen over another connection."""

@@ -17,7 +17,7 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from http.client import HTTPConnection, HTTPException
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Literal, Self
 from urllib.parse import urlsplit
@@ -49,6 +49,8 @@ class Reply:
     headers: Mapping[str, str]
     content: bytes
     seconds: float
+    reason: str = ""
+    """Why there is no answer."""
 
     @property
     def json(self) -> Json:
@@ -68,6 +70,8 @@ class Callback:
     answered: int
     received_at: float
     """Unix seconds."""
+    taken: bool
+    """Whether ModelRiver acts on it, though the answer may have been lost on its way back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +84,8 @@ class Treatment:
     """Seconds before the answer."""
     reset: Literal["", "before", "after"] = ""
     """Reset the connection instead of answering, before or after the callback was taken."""
+    taken: bool = True
+    """Whether ModelRiver acts on a callback that it does not answer."""
     close_quietly: bool = False
     """After the answer, close the kept-alive connection without having said so."""
 
@@ -155,7 +161,8 @@ class ModelRiver:
     def callback_url(self, channel_id: str) -> str:
         return f"{self.origin}{CALLBACK_PATH}{channel_id}"
 
-    def nested(self, payload: Mapping[str, Json]) -> dict[str, Json]:
+    @staticmethod
+    def nested(payload: Mapping[str, Json]) -> dict[str, Json]:
         """The payload in the envelope of ModelRiver's sample receivers."""
         outside = {"channel_id", "timestamp", "callback_url"}
         return {
@@ -183,8 +190,8 @@ class ModelRiver:
         headers = {"Content-Type": "application/json"}
         if scheme == "documented":
             headers |= {"mr-signature": _hmac(key, body), "mr-timestamp": timestamp}
-            if isinstance(payload, dict):
-                headers["mr-channel-id"] = str(payload.get("channel_id"))
+            if isinstance(payload, dict) and "channel_id" in payload:
+                headers["mr-channel-id"] = str(payload["channel_id"])
         else:
             signed = body
             if scheme == "timestamped" and isinstance(payload, dict) and "data" in payload:
@@ -194,17 +201,22 @@ class ModelRiver:
         return Delivery(headers, body)
 
     def deliver(self, url: str, delivery: Delivery, timeout: float = DELIVERY_TIMEOUT) -> Reply:
-        """POST a delivery and wait for the answer."""
+        """POST a delivery and wait for the answer. Raises ValueError for what is no URL."""
         parts = urlsplit(url)
         started = time.monotonic()
-        connection = HTTPConnection(parts.hostname or "", parts.port, timeout=timeout)
+        kind = HTTPSConnection if parts.scheme == "https" else HTTPConnection
+        connection = kind(parts.hostname or "", parts.port, timeout=timeout)
+        target = parts._replace(scheme="", netloc="", fragment="").geturl() or "/"
         with contextlib.closing(connection):
             try:
-                connection.request("POST", parts.path, delivery.body, dict(delivery.headers))
+                connection.request("POST", target, delivery.body, dict(delivery.headers))
                 response = connection.getresponse()
                 headers, content = dict(response.headers), response.read()
-            except (OSError, HTTPException):
-                return Reply(0, {}, b"", time.monotonic() - started)
+            except (OSError, HTTPException) as error:
+                reason = getattr(error, "strerror", None) or "the connection was cut"
+                if isinstance(error, TimeoutError):
+                    reason = f"none came within {timeout:.0f} s"
+                return Reply(0, {}, b"", time.monotonic() - started, reason)
             return Reply(response.status, headers, content, time.monotonic() - started)
 
     def callbacks_for(self, channel_id: str) -> list[Callback]:
@@ -232,8 +244,11 @@ class ModelRiver:
             content = {}
         if treatment.reset != "before":
             answered = 0 if treatment.reset else treatment.status
+            taken = treatment.taken and (not answered or 200 <= answered < 300)
             self.callbacks.append(
-                Callback(channel_id, headers, content, tuple(problems), answered, time.time())
+                Callback(
+                    channel_id, headers, content, tuple(problems), answered, time.time(), taken
+                )
             )
         return treatment
 

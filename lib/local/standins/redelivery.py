@@ -79,6 +79,12 @@ class Task:
     """When the AI result was there, in time.monotonic() seconds."""
     secret: str | None = None
     """What it is signed with, where that is not the webhook's."""
+    url: str = ""
+    """Where it goes, where that is not to a receiver."""
+    typed: bool = False
+    """Whether the payload goes out as it is: its timestamp then is not the AI result's."""
+    recorded: Delivery | None = None
+    """What somebody else sent: it goes out again as it came, once for each press of the button."""
     state: Literal["pending", "delivered", "dead"] = "pending"
     attempts: list[Attempt] = field(default_factory=list)
     due: float | None = None
@@ -88,7 +94,11 @@ class Task:
 
     @property
     def channel_id(self) -> str:
-        return str(self.payload["channel_id"])
+        """Empty where the payload names none."""
+        data = self.payload.get("data")
+        inside = data.get("channel_id") if isinstance(data, dict) else None
+        header = self.recorded.headers.get("mr-channel-id") if self.recorded else None
+        return str(self.payload.get("channel_id") or inside or header or "")
 
 
 class Redelivery:
@@ -141,8 +151,13 @@ class Redelivery:
     ) -> Task:
         """Take an AI result that is there just now, and go on delivering it until it is taken."""
         task = Task(payload, scheme, time.monotonic(), secret)
-        self._schedule(task, 0)
+        self.start(task)
         return task
+
+    def start(self, task: Task) -> None:
+        """Deliver it until it is taken, from the attempt on that comes next."""
+        made = len(task.attempts)
+        self._schedule(task, max(SCHEDULE[min(made, len(SCHEDULE) - 1)], self.age(task)))
 
     def retry(self, task: Task) -> None:
         """The button of the dead letter queue: one more attempt, now."""
@@ -213,23 +228,21 @@ class Redelivery:
         age = self.age(task)
         receiver = self._receiver()
         deaths = receiver.deaths
-        # The receiver's clock is the real one: the birth it is told makes its ages ModelRiver's.
-        payload = {**task.payload, "timestamp": time.time() - age}
-        if "data" in payload:
-            payload["timestamp"] = int(time.time() - age)
-        delivery = self._modelriver.sign(payload, task.scheme, secret=task.secret)
+        delivery = self._delivery(task, age)
         invocation = uuid.uuid4().hex
         self.on_attempt(task, invocation, delivery)
         # As Vercel's platform does; the function itself does not see it.
         headers = {**delivery.headers, INVOCATION_HEADER: invocation}
-        through = Delivery(headers, delivery.body)
-        reply = self._modelriver.deliver(receiver.url, through, DELIVERY_TIMEOUT)
+        through = delivery if task.url else Delivery(headers, delivery.body)
+        reply = self._modelriver.deliver(task.url or receiver.url, through, DELIVERY_TIMEOUT)
         died = receiver.deaths != deaths
         with self._changed:
             task.under_way -= 1
             task.attempts.append(Attempt(len(task.attempts) + 1, invocation, age, reply, died))
         if 200 <= reply.status < 300:
             task.state = "delivered"
+        elif task.recorded:
+            task.state = "pending"
         elif len(task.attempts) < len(SCHEDULE):
             self._schedule(task, max(SCHEDULE[len(task.attempts)], age))
         else:
@@ -238,3 +251,13 @@ class Redelivery:
         with self._changed:
             self._under_way -= 1
             self._changed.notify_all()
+
+    def _delivery(self, task: Task, age: float) -> Delivery:
+        if task.recorded:
+            return task.recorded
+        payload = task.payload
+        if not task.typed:
+            # The receiver's clock is the real one: the birth it is told makes its ages ModelRiver's.
+            born = time.time() - age
+            payload = {**payload, "timestamp": int(born) if "data" in payload else born}
+        return self._modelriver.sign(payload, task.scheme, secret=task.secret)
