@@ -19,12 +19,14 @@ from hypothesis import strategies as st
 from psycopg.rows import DictRow, dict_row
 
 from lib.local.console.desk import Desk
+from lib.local.console.forward import Forward
 from lib.local.console.server import Console
+from lib.local.standins import process
 from lib.local.standins.modelriver import ModelRiver
 from lib.local.standins.postgres import Postgres
 from lib.local.standins.process import PartMissing
-from lib.local.standins.redelivery import Redelivery
-from lib.local.standins.vercel import ROOT, Vercel
+from lib.local.standins.redelivery import Endpoint, Redelivery
+from lib.local.standins.vercel import PATH, ROOT, Vercel
 
 type Connection = psycopg.Connection[DictRow]
 
@@ -137,6 +139,7 @@ class ConsoleStack:
     modelriver: ModelRiver
     vercel: Vercel
     desk: Desk
+    forward: Forward
     connection: Connection
 
     @property
@@ -157,13 +160,16 @@ def open_console(postgres: Postgres, speed: float = 1.0) -> Iterator[ConsoleStac
     with ExitStack() as parts:
         modelriver = parts.enter_context(ModelRiver())
         vercel = Vercel({**modelriver.settings, "DATABASE_URL": url})
-        redelivery = parts.enter_context(Redelivery(modelriver, [vercel], speed=speed))
+        port = process.free_port()
+        endpoint = Endpoint(f"http://127.0.0.1:{port}{PATH}", port)
+        redelivery = parts.enter_context(Redelivery(modelriver, [endpoint], speed=speed))
         desk = Desk(modelriver, redelivery, speed)
         vercel.on_message = desk.take
         parts.enter_context(vercel)
+        forward = parts.enter_context(Forward(desk, vercel.port, port))
         Console(modelriver, desk, url)
         desk.tell(function="running", started_at=0, speed=speed, schema="")
-        yield ConsoleStack(modelriver, vercel, desk, parts.enter_context(connect(url)))
+        yield ConsoleStack(modelriver, vercel, desk, forward, parts.enter_context(connect(url)))
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import sys
 
 from lib.local.commands import build, demo, dev, preview, schema, screenshots, send, status
 from lib.local.commands.progress import waiting_for
+from lib.local.standins.deliveries import PRESETS
 from lib.local.standins.modelriver import SCHEMES
 from lib.local.standins.process import PartMissing
 from lib.local.trials import chaos, fuzz, scale, soak
@@ -66,7 +67,7 @@ def _parser() -> argparse.ArgumentParser:
     sent = commands.add_parser("send", help="deliver one signed AI result to any receiver")
     sent.add_argument("url")
     what = sent.add_mutually_exclusive_group()
-    what.add_argument("--preset", choices=send.PRESETS, default="structured")
+    what.add_argument("--preset", choices=PRESETS, default="structured")
     what.add_argument("--file", help="an AI result as JSON; - is standard input")
     sent.add_argument("--scheme", choices=SCHEMES, default="documented")
     row = "look for the row in DATABASE_URL, and remove it again"
@@ -119,7 +120,7 @@ def _run(arguments: argparse.Namespace) -> int:
         case "schema":
             return _schema(check_only=arguments.check)
         case "send":
-            preset = send.PRESETS[arguments.preset]
+            preset = PRESETS[arguments.preset]
             result = send.read_file(arguments.file) if arguments.file else preset
             send.send(
                 arguments.url,

@@ -21,9 +21,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from lib.local.commands.send import PRESETS
 from lib.local.console import desk as desk_module
 from lib.local.console.server import FAULTS, FILES, MAX_REQUEST, POLICY, Console
+from lib.local.standins.deliveries import PRESETS
 from lib.local.standins.modelriver import Treatment
 from lib.local.standins.postgres import Postgres
 from lib.local.standins.process import free_port, listens

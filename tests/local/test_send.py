@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from lib.local.__main__ import main
-from lib.local.commands.send import PRESETS
+from lib.local.standins.deliveries import PRESETS
 from tests.support import Stack
 
 type Send = Callable[..., tuple[int, str, str]]

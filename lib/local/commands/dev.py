@@ -17,13 +17,15 @@ from pathlib import Path
 
 from lib.local.commands import schema
 from lib.local.commands.build import LOCAL
+from lib.local.console.archive import Archive
 from lib.local.console.desk import Desk
+from lib.local.console.forward import Forward
 from lib.local.console.server import Console
+from lib.local.console.verdict import broken_file
 from lib.local.standins import process
 from lib.local.standins.modelriver import ModelRiver
 from lib.local.standins.pgbouncer import pooled
 from lib.local.standins.postgres import SCHEMA, Postgres
-from lib.local.standins.proxy import Proxy
 from lib.local.standins.redelivery import Endpoint, Redelivery
 from lib.local.standins.vercel import PATH, ROOT, Message, Vercel, log_line
 
@@ -71,9 +73,10 @@ def run(environment: Mapping[str, str], port: int, modelriver_port: int, speed: 
         vercel = Vercel({**modelriver.settings, "DATABASE_URL": database.url})
         vercel.on_message = show
         parts.enter_context(vercel)
-        proxy = parts.enter_context(Proxy(vercel.port, listen_on=port))
+        forward = parts.enter_context(Forward(desk, vercel.port, listen_on=port))
+        parts.enter_context(Archive(LOCAL / f"deliveries-{modelriver_port}.sqlite", desk))
         _introduce(url, modelriver, database)
-        _Watch(vercel, proxy, desk, database).run()
+        _Watch(vercel, forward, desk, database).run()
 
 
 def _introduce(url: str, modelriver: ModelRiver, database: _Database) -> None:
@@ -93,9 +96,9 @@ def _introduce(url: str, modelriver: ModelRiver, database: _Database) -> None:
 class _Watch:
     """Looks after the files, and starts anew what they are for."""
 
-    def __init__(self, vercel: Vercel, proxy: Proxy, desk: Desk, database: _Database) -> None:
+    def __init__(self, vercel: Vercel, forward: Forward, desk: Desk, database: _Database) -> None:
         self._vercel = vercel
-        self._proxy = proxy
+        self._forward = forward
         self._desk = desk
         self._database = database
 
@@ -125,10 +128,9 @@ class _Watch:
             self._vercel.start()
         except RuntimeError as error:  # half-written, perhaps; the next change tells
             print(error, flush=True)
-            end = "\n".join(str(error).splitlines()[-6:])
-            self._desk.tell(function="down", reason=end)
+            self._desk.tell(function="down", reason=broken_file(str(error)))
         else:
-            self._proxy.target = self._vercel.port
+            self._forward.target = self._vercel.port
             print("started anew", flush=True)
             self._desk.tell(function="running", reason="", started_at=time.time())
 

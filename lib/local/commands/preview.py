@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from lib.local.commands import build, schema, send
+from lib.local.standins.deliveries import PRESETS
 from lib.local.standins.process import PartMissing
 from lib.local.standins.vercel import PATH
 
@@ -96,7 +97,7 @@ def _deploy(options: Sequence[str], target: str, environment: Mapping[str, str])
 
 def _smoke(url: str, environment: Mapping[str, str]) -> None:
     try:
-        send.send(f"{url}{PATH}", send.PRESETS["structured"], environment, expect_row=True)
+        send.send(f"{url}{PATH}", PRESETS["structured"], environment, expect_row=True)
     except send.NotSent as error:
         raise StepFailed(f"the deployment's first delivery: {error}") from None
 

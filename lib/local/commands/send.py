@@ -16,7 +16,6 @@ from lib.jsontext import Json
 from lib.local.commands.progress import waiting_for
 from lib.local.commands.schema import NotApplied, place
 from lib.local.standins import wire
-from lib.local.standins.deliveries import PRESETS as PRESETS
 from lib.local.standins.modelriver import DELIVERY_TIMEOUT, ModelRiver, Scheme
 
 DEFAULT_ORIGIN = "https://api.modelriver.com"

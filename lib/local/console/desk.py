@@ -15,7 +15,16 @@ from datetime import datetime
 
 from lib.jsontext import Json
 from lib.local.console import verdict
-from lib.local.console.entry import Answer, Entry, Exchange, Heard, Text, payload, result_title
+from lib.local.console.entry import (
+    Answer,
+    Entry,
+    Exchange,
+    Heard,
+    Text,
+    event_of,
+    payload,
+    result_title,
+)
 from lib.local.console.signature import explain
 from lib.local.standins.modelriver import Delivery, ModelRiver, Reply, Scheme
 from lib.local.standins.redelivery import CALLBACK_WINDOW, SCHEDULE, Redelivery, Task
@@ -34,7 +43,6 @@ class Order:
 
     payload: dict[str, Json]
     scheme: Scheme = "documented"
-    event: str | None = None
     url: str = ""
     """Where to, if not to the function."""
     typed: bool = False
@@ -105,7 +113,7 @@ class Desk:
         entry = Entry(
             number=self._number + 1,
             task=task,
-            event=order.event,
+            event=event_of(order.payload),
             title=result_title(order.payload),
             size=size,
             born_at=time.time(),
@@ -151,7 +159,7 @@ class Desk:
         born_at = _born_at(content)
         task = Task(content, "documented", time.monotonic() - (time.time() - born_at))
         task.recorded = delivery
-        event = _event(content)
+        event = event_of(content)
         with self._changed:
             same = [
                 each
@@ -167,17 +175,20 @@ class Desk:
             self._begin_attempt(task, invocation, delivery)
             return invocation
 
-    def answer(self, invocation: str, reply: Reply, trouble: str = "") -> None:
-        """Keep what an attempt of somebody else's came to.
-
-        `trouble` is why the function could not be asked; for an attempt of ours, it is kept too.
-        """
+    def answer(self, invocation: str, reply: Reply) -> None:
+        """Keep what an attempt of somebody else's came to."""
         with self._changed:
             if found := self._by_invocation.get(invocation):
                 entry, exchange = found
-                exchange.trouble = trouble
-                if not any(each.invocation == invocation for each in entry.task.attempts):
-                    exchange.answer = Answer.of(reply)
+                exchange.answer = Answer.of(reply)
+                self._change(entry.task)
+
+    def blame(self, invocation: str, reason: str) -> None:
+        """Keep why the function could not be asked."""
+        with self._changed:
+            if found := self._by_invocation.get(invocation):
+                entry, exchange = found
+                exchange.trouble = reason
                 self._change(entry.task)
 
     def knows(self, invocation: str) -> bool:
@@ -210,7 +221,7 @@ class Desk:
             self._changed.wait_for(lambda: self._version > since, timeout)
             fresh = [each for each in self._entries.values() if each.version > since]
             return self._version, {
-                "all": since <= self._cleared_at,
+                "all": since < max(1, self._cleared_at),
                 "oldest": next(iter(self._entries), self._number + 1),
                 "deliveries": [self._summary(each) for each in fresh],
                 "state": dict(self._state),
@@ -259,6 +270,10 @@ class Desk:
         """None where it is not kept any more."""
         with self._changed:
             return self._entries.get(number)
+
+    def signed(self, entry: Entry) -> Delivery:
+        """The delivery as an attempt that is made now sends it."""
+        return self._redelivery.delivery(entry.task)
 
     def _begin_attempt(self, task: Task, invocation: str, delivery: Delivery) -> None:
         with self._changed:
@@ -363,13 +378,6 @@ class Desk:
             "due_at": due,
             "window_ends_at": ends,
         }
-
-
-def _event(content: Mapping[str, Json]) -> str | None:
-    data = content.get("data")
-    inside = data.get("event") if isinstance(data, dict) else None
-    event = content.get("event") or inside
-    return event if isinstance(event, str) else None
 
 
 def _born_at(content: Mapping[str, Json]) -> float:

@@ -192,9 +192,11 @@ class Entry:
             callbacks=[_heard(each) for each in story["callbacks"]],
         )
         for number, each in enumerate(made.exchanges if made.is_ours else [], 1):
-            reply = Reply(each.answer.status, {}, b"", each.answer.ms / 1000) if each.answer else None
+            reply = (
+                Reply(each.answer.status, {}, b"", each.answer.ms / 1000) if each.answer else None
+            )
             if reply:
-                task.attempts.append(Attempt(number, each.invocation, each.at or 0, reply, False))  # noqa: FBT003
+                task.attempts.append(Attempt(number, each.invocation, each.at or 0, reply, False))
         return made
 
 
@@ -231,6 +233,16 @@ def payload(body: bytes) -> dict[str, Json]:
     return value if isinstance(value, dict) else {}
 
 
+def event_of(payload: Mapping[str, Json]) -> str | None:
+    """The event that a payload names, wherever its envelope has it."""
+    inner = payload.get("data")
+    for envelope in (inner, payload):
+        if isinstance(envelope, dict) and not envelope.keys().isdisjoint({"type", "ai_response"}):
+            event = envelope.get("event") or payload.get("event")
+            return event if isinstance(event, str) else None
+    return None
+
+
 def result_title(payload: Mapping[str, Json]) -> str:
     """What to call the AI result of a payload: its title, or else its first words."""
     for envelope in (payload.get("data"), payload):
@@ -253,7 +265,9 @@ def _words(value: Json, depth: int = 6) -> str:
     if depth and isinstance(value, dict):
         # Any other member is a kind, a role or a name.
         known = ("choices", "message", "output", "content", "candidates", "parts", "text")
-        inner: list[Json] = [value[name] for name in (*known, "description", "body") if name in value]
+        inner: list[Json] = [
+            value[name] for name in (*known, "description", "body") if name in value
+        ]
     else:
         inner = list(value) if depth and isinstance(value, list) else []
     return next((found for each in inner if (found := _words(each, depth - 1))), "")

@@ -84,17 +84,19 @@ class _Handler(BaseHTTPRequestHandler):
             for name, value in self.headers.items()
             if name.lower() not in _NOT_HANDED_ON
         }
-        if self.command == "POST" and path == PATH and not desk.knows(invocation):
+        is_new = self.command == "POST" and path == PATH and not desk.knows(invocation)
+        if is_new:
             invocation = desk.arrive(headers, body)
         if invocation:
             headers[INVOCATION_HEADER] = invocation
         reply = self._ask(f"{path}{mark}{query}", headers, body)
-        trouble = ""
         if not reply.status:
             trouble = desk.trouble or f"The function does not answer: {reply.reason}."
+            desk.blame(invocation, trouble)
             content = json.dumps({"error": trouble}).encode()
             reply = Reply(502, {"Content-Type": "application/json"}, content, reply.seconds)
-        desk.answer(invocation, reply, trouble)
+        if is_new:
+            desk.answer(invocation, reply)
         self._answer(reply)
 
     def _ask(self, target: str, headers: dict[str, str], body: bytes) -> Reply:

@@ -18,6 +18,8 @@ _SAID = {
     "record_refused": "Postgres refuses this very record ({reason}): no row.",
     "database_unavailable": "Not stored: the database is unavailable ({reason}).",
     "callback_unavailable": "Stored, but the callback was not taken: {reason}.",
+    "callback_refused": "Callback refused: {reason}, will not be tried again.",
+    "internal_error": "{reason}",
     "misconfigured": "The function is misconfigured: {reason}.",
     "invalid_signature": "Invalid signature: {reason}.",
     "invalid_body": "Invalid body: {reason}.",
@@ -51,14 +53,9 @@ def person(entry: Entry, window_ends_at: float, due_at: float | None) -> str:
 
     Both times are Unix seconds.
     """
-    taken = [each for each in entry.callbacks if each.taken]
+    if heard := _heard(entry):
+        return heard
     outcomes = {each.log["outcome"]: each for each in entry.exchanges if each.log}
-    if any(each.in_window and not each.is_failure for each in taken):
-        return "shown"
-    if any(each.in_window for each in taken):
-        return "told"
-    if any(not each.is_failure for each in taken):
-        return "late"
     if outcomes and set(outcomes) <= {"ignored"}:
         return "nobody"
     # ModelRiver itself has taken what the stand-in never saw.
@@ -68,6 +65,16 @@ def person(entry: Entry, window_ends_at: float, due_at: float | None) -> str:
         return "told"
     still = _may_come(entry, window_ends_at, due_at)
     return "waiting" if still and time.time() < window_ends_at else "never"
+
+
+def _heard(entry: Entry) -> str:
+    """What the callbacks say that were taken; empty where they say nothing."""
+    taken = [each for each in entry.callbacks if each.taken]
+    if any(each.in_window and not each.is_failure for each in taken):
+        return "shown"
+    if any(each.in_window for each in taken):
+        return "told"
+    return "late" if any(not each.is_failure for each in taken) else ""
 
 
 def _may_come(entry: Entry, window_ends_at: float, due_at: float | None) -> bool:
@@ -84,26 +91,26 @@ def _may_come(entry: Entry, window_ends_at: float, due_at: float | None) -> bool
 
 def diagnosis(exchange: Exchange, *, refused_before: bool = False) -> str:
     """One line about an attempt. `refused_before`: its callback, for good, by an earlier one."""
-    if exchange.trouble:
-        return exchange.trouble
-    if not exchange.log:
-        return _unlogged(exchange)
+    if exchange.trouble or not exchange.log:
+        return exchange.trouble or _unlogged(exchange)
     outcome = str(exchange.log["outcome"])
-    reason = str(exchange.log.get("reason", ""))
+    reason = _reason(exchange, outcome, str(exchange.log.get("reason", "")))
     if outcome == "known" and refused_before:
         return "Delivered again: its callback was refused for good before."
-    if outcome == "callback_refused":
-        if reason.startswith("HTTP"):
-            return f"Callback refused: {reason}, will not be tried again."
+    if outcome == "callback_refused" and not reason.startswith("HTTP"):
         return "Stored, but `callback_url` is not ModelRiver's: no callback is sent there."
-    if outcome == "invalid_signature":
-        reason = _signature(exchange, reason)
-    if outcome == "internal_error" and (found := _PLACE.fullmatch(reason)):
-        folder = "api" if found[2] == "modelriver.py" else "lib"
-        return f"{folder}/{found[2]} line {found[3]}: {found[1]}"
-    reason = next((said for known, said in _REASONS.items() if known in reason), reason)
     words = outcome.replace("_", " ").capitalize()
     return _SAID.get(outcome, f"{words}: {{reason}}.").format(reason=reason)
+
+
+def _reason(exchange: Exchange, outcome: str, logged: str) -> str:
+    """The logged reason, in words where it is a name of somebody's."""
+    if outcome == "invalid_signature":
+        return _signature(exchange, logged)
+    if found := _PLACE.fullmatch(logged):
+        folder = "api" if found[2] == "modelriver.py" else "lib"
+        return f"{folder}/{found[2]} line {found[3]}: {found[1]}"
+    return next((said for known, said in _REASONS.items() if known in logged), logged)
 
 
 def _unlogged(exchange: Exchange) -> str:

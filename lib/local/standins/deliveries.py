@@ -38,7 +38,7 @@ def _bare(payload: _Payload) -> _Payload:
 
 
 def _failed(payload: _Payload) -> _Payload:
-    error = {"code": "provider_error", "message": "The model is overloaded."}
+    error: Json = {"code": "provider_error", "message": "The model is overloaded."}
     return {**payload, "ai_response": {"data": None, "error": error}}
 
 

@@ -172,6 +172,18 @@ class Redelivery:
             heapq.heapify(self._due)
             task.due = None
 
+    def delivery(self, task: Task, age: float | None = None) -> Delivery:
+        """What an attempt sends at that age of the AI result, now by default."""
+        if task.recorded:
+            return task.recorded
+        payload = task.payload
+        if not task.typed:
+            # The receiver's clock is the real one: by the birth that it is told, its ages are
+            # ModelRiver's.
+            born = time.time() - (self.age(task) if age is None else age)
+            payload = {**payload, "timestamp": int(born) if "data" in payload else born}
+        return self._modelriver.sign(payload, task.scheme, secret=task.secret)
+
     def age(self, task: Task, at: float | None = None) -> float:
         """Seconds since the AI result by ModelRiver's clock, `at` a time.monotonic()."""
         return ((time.monotonic() if at is None else at) - task.born) * self._speed
@@ -228,7 +240,7 @@ class Redelivery:
         age = self.age(task)
         receiver = self._receiver()
         deaths = receiver.deaths
-        delivery = self._delivery(task, age)
+        delivery = self.delivery(task, age)
         invocation = uuid.uuid4().hex
         self.on_attempt(task, invocation, delivery)
         # As Vercel's platform does; the function itself does not see it.
@@ -251,13 +263,3 @@ class Redelivery:
         with self._changed:
             self._under_way -= 1
             self._changed.notify_all()
-
-    def _delivery(self, task: Task, age: float) -> Delivery:
-        if task.recorded:
-            return task.recorded
-        payload = task.payload
-        if not task.typed:
-            # The receiver's clock is the real one: the birth it is told makes its ages ModelRiver's.
-            born = time.time() - age
-            payload = {**payload, "timestamp": int(born) if "data" in payload else born}
-        return self._modelriver.sign(payload, task.scheme, secret=task.secret)
