@@ -24,7 +24,7 @@ class Archive:
         self._desk = desk
         self._version = 0
         self._bodies: set[int] = set()
-        """The numbers of those whose body is in the file: it never changes."""
+        """The numbers of those whose body is in the file: of ours, it never changes."""
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
 
@@ -76,11 +76,11 @@ class Archive:
             return
         with self._open() as connection:
             for entry in changed:
-                is_new = entry.number not in self._bodies
+                changes = entry.number not in self._bodies or not entry.is_ours
                 connection.execute(
                     "INSERT INTO delivery VALUES (?, ?, ?)"
-                    " ON CONFLICT (number) DO UPDATE SET story = excluded.story",
-                    (entry.number, json.dumps(entry.story()), entry.body if is_new else None),
+                    " ON CONFLICT (number) DO UPDATE SET story = excluded.story, body = coalesce(excluded.body, body)",
+                    (entry.number, json.dumps(entry.story()), entry.body if changes else None),
                 )
             self._bodies |= {entry.number for entry in changed}
             gone = [(number,) for number in self._bodies - numbers]

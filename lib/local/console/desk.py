@@ -142,10 +142,11 @@ class Desk:
         return len(dead)
 
     def clear(self) -> None:
-        """Put everything away; what is under way still arrives, and is not shown."""
+        """Put everything away but what is under way just now."""
         with self._changed:
             for entry in list(self._entries.values()):
-                self._drop(entry)
+                if verdict.queue(entry) != "sending":
+                    self._drop(entry)
             self._advance()
             self._cleared_at = self._version
 
@@ -171,6 +172,7 @@ class Desk:
                 self._keep(Entry(self._number + 1, task, event, title, len(body), born_at))
             else:
                 task = same[0].task
+                task.recorded = delivery  # the latest, whose signature is the freshest
             invocation = uuid.uuid4().hex
             self._begin_attempt(task, invocation, delivery)
             return invocation
@@ -316,10 +318,10 @@ class Desk:
         self._change(entry.task)
 
     def _drop_what_is_too_much(self) -> None:
-        """The oldest first, but none that was not attempted yet."""
+        """The oldest first, but none that is under way."""
         while len(self._entries) > KEPT or (self._bytes > KEPT_BYTES and len(self._entries) > 1):
             oldest = next(iter(self._entries.values()))
-            if not oldest.exchanges:
+            if verdict.queue(oldest) == "sending":
                 return
             self._drop(oldest)
             self._advance()
