@@ -26,8 +26,8 @@ _SAID = {
 }
 """One line for each outcome that the function logs."""
 _REASONS = {
-    "ReadTimeout": "no answer in time",
-    "ConnectionError": "the connection was cut or refused",
+    "ReadTimeout": "no answer came",
+    "ConnectionError": "no answer came",  # whether it was silent, cut or refused
     "HTTP 401": "HTTP 401, the API key is not ModelRiver's",
     "42P01": "the table is missing: make schema",
     "42703": "a column is missing: make schema",
