@@ -5,7 +5,7 @@ import hmac
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from lib.jsontext import Json, members
+from lib.jsontext import Json, find_member
 from lib.local.console.entry import SHOWN
 
 
@@ -55,23 +55,9 @@ def _claims(headers: Mapping[str, str], body: bytes) -> Iterator[_Claim]:
         yield _Claim(*found, "", "body", whole)
     if found := lower.get("x-modelriver-signature"):
         prefix = f"{lower.get('x-modelriver-timestamp', ('', ''))[1]}."
-        if data := _data(body):
+        if data := find_member(body, "data"):
             yield _Claim(*found, prefix, "data", data)
         yield _Claim(*found, prefix, "body", whole)
-
-
-def _data(body: bytes) -> slice | None:
-    """Where the value of the last member `data` stands in the body."""
-    try:
-        text = body.decode()
-        spans = [(start, end) for name, start, end in members(text) if name == "data"]
-    except (ValueError, RecursionError):
-        return None
-    if not spans:
-        return None
-    start, end = spans[-1]
-    first = len(text[:start].encode())
-    return slice(first, first + len(text[start:end].encode()))
 
 
 def _utf16(text: bytes) -> int:
