@@ -79,7 +79,8 @@ class Archive:
                 changes = entry.number not in self._bodies or not entry.is_ours
                 connection.execute(
                     "INSERT INTO delivery VALUES (?, ?, ?)"
-                    " ON CONFLICT (number) DO UPDATE SET story = excluded.story, body = coalesce(excluded.body, body)",
+                    " ON CONFLICT (number) DO UPDATE"
+                    " SET story = excluded.story, body = coalesce(excluded.body, body)",
                     (entry.number, json.dumps(entry.story()), entry.body if changes else None),
                 )
             self._bodies |= {entry.number for entry in changed}
