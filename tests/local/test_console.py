@@ -22,8 +22,9 @@ from urllib.parse import urlsplit
 import pytest
 
 from lib.local.console import desk as desk_module
+from lib.local.console.archive import Archive
 from lib.local.console.server import FAULTS, FILES, MAX_REQUEST, POLICY, Console
-from lib.local.standins.deliveries import PRESETS
+from lib.local.standins.deliveries import ENVELOPES, PRESETS
 from lib.local.standins.modelriver import Treatment
 from lib.local.standins.postgres import Postgres
 from lib.local.standins.process import free_port, listens
@@ -633,3 +634,188 @@ def test_a_changed_mapping_is_seen_at_once(postgres: Postgres, project: Path) ->
     assert server.returncode == 130
     assert not listens(port)
     assert not listens(modelriver_port)
+
+
+def test_deliveries_outlive_a_restart(postgres: Postgres, tmp_path: Path) -> None:
+    """Those that wait are delivered by the next run; a file that is none is begun anew."""
+    file = tmp_path / "deliveries.sqlite"
+    file.write_bytes(b"no database at all")
+    with open_console(postgres, speed=0.1) as first:  # so that the second attempt stays away
+        with Archive(file, first.desk):
+            payload = first.modelriver.event({"title": "elsewhere"})
+            first.modelriver.deliver(first.forward.url, first.modelriver.sign(payload))
+            (taken, forged) = send(first)[0], send(first, secret="wrong")[0]
+            settled(first, taken, is_noted)
+            before = settled(first, forged, lambda seen: is_noted(seen) and seen["due_at"])
+            (gone,) = send(first)
+            settled(first, gone, is_noted)
+        kept = detail(first, taken)
+        with Archive(file, first.desk):  # what is shown already is not brought back twice
+            assert len(update(first)["deliveries"]) == 4
+    assert first.modelriver.secret.encode() not in file.read_bytes()
+    assert file.stat().st_mode & 0o077 == 0
+    with open_console(postgres) as second, Archive(file, second.desk):
+        again = {each["number"]: each for each in update(second)["deliveries"]}
+        assert set(again) == {1, taken, forged, gone}
+        assert (again[1]["is_ours"], again[1]["title"]) == (False, "elsewhere")
+        assert detail(second, taken)["exchanges"] == kept["exchanges"]
+        assert detail(second, taken)["callbacks"] == kept["callbacks"]
+        seen = settled(second, forged, lambda seen: len(seen["exchanges"]) == 2)
+        assert seen["exchanges"][0] == before["exchanges"][0]
+        assert seen["exchanges"][1]["signature"]["right"] is False
+        assert ask(second, "POST", "/deliveries/1/redeliver", b"{}").status == 202
+        settled(second, 1, lambda seen: len(seen["exchanges"]) == 2 and is_noted(seen))
+        assert send(second) == [gone + 1]
+
+
+def update(console: ConsoleStack) -> Any:
+    return console.desk.updates(0, 0)[1]
+
+
+def test_what_was_under_way_has_no_answer_after_a_restart(
+    postgres: Postgres, tmp_path: Path
+) -> None:
+    with open_console(postgres) as first:
+        first.modelriver.treatment = Treatment(delay=2.0)
+        with Archive(tmp_path / "file", first.desk):
+            (number,) = send(first)
+            settled(first, number, lambda seen: seen["exchanges"])
+    with open_console(postgres) as second, Archive(tmp_path / "file", second.desk):
+        (interrupted, *_) = detail(second, number)["exchanges"]
+        assert interrupted["diagnosis"] == "No answer: make dev ended meanwhile."
+        settled(second, number, lambda seen: seen["queue"] == "delivered")
+
+
+def test_all_can_be_put_away(console: ConsoleStack) -> None:
+    (number,) = send(console)
+    settled(console, number, is_noted)
+    since = console.desk.updates(0, 0)[0]
+    assert ask(console, "POST", "/deliveries/clear", b"{}").status == 202
+    version, told = console.desk.updates(since, 0)
+    assert (told["all"], told["deliveries"]) == (True, [])
+    assert console.desk.updates(version, 0)[1]["all"] is False
+    for path in ("", "/body", "/curl?url=x", "/file", "/form"):
+        assert ask(console, "GET", f"/deliveries/{number}{path}").status == 404
+
+
+@pytest.mark.parametrize("envelope", ENVELOPES)
+def test_each_envelope_is_what_it_says(console: ConsoleStack, envelope: str) -> None:
+    scheme = "timestamped" if envelope in {"nested", "bare", "completed"} else "documented"
+    (number,) = send(console, envelope=envelope, scheme=scheme)
+    seen = settled(console, number, is_noted)
+    columns = {each["name"]: each["value"] for each in seen["row"]["columns"]}
+    if envelope in {"AI failed", "completed"}:
+        assert columns == {}
+        assert seen["person"] == ("nobody" if envelope == "completed" else "told")
+    else:
+        assert columns["title"]["text"] == "Inception"
+        assert seen["person"] == "shown"
+        assert ("test_mode" in columns["metadata"]["text"]) is (envelope == "test mode")
+
+
+def test_a_delivery_is_edited_and_sent_again(console: ConsoleStack) -> None:
+    (number,) = send(console, secret="wrong", envelope="nested", scheme="timestamped")
+    seen = settled(console, number, is_noted)
+    filled = ask(console, "GET", f"/deliveries/{number}/form").json
+    assert filled["channel"] == seen["channel"]
+    assert {**FORM, **filled, "channel": "", "secret": "right"} == {
+        **FORM,
+        "envelope": "nested",
+        "scheme": "timestamped",
+    }
+    (again,) = send(console, **{**filled, "secret": "right", "ai_result": '{"title": "Mended"}'})
+    mended = settled(console, again, is_noted)
+    assert (mended["channel"], mended["title"]) == (seen["channel"], "Mended")
+    assert console.row_id(seen["channel"]) == mended["record"]
+
+
+def test_a_whole_body_is_sent_as_it_was_typed(console: ConsoleStack) -> None:
+    body = {"channel_id": "typed", "timestamp": 5, "data": {"title": "As typed"}}
+    body["callback_url"] = console.modelriver.callback_url("typed")
+    form = {"envelope": "whole body", "ai_result": json.dumps(body), "scheme": "timestamped"}
+    (number,) = send(console, **form)
+    seen = settled(console, number, is_noted)
+    assert json.loads(seen["exchanges"][0]["body"]["text"]) == body
+    assert seen["person"] == "shown"
+    file = ask(console, "GET", f"/deliveries/{number}/file")
+    assert "attachment" in file.headers["Content-Disposition"]
+    read = ask(console, "POST", "/files", json.dumps({"text": file.body.decode()}).encode()).json
+    assert json.loads(read["ai_result"]) == body
+    assert (read["envelope"], read["scheme"]) == ("whole body", "timestamped")
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"envelope": "whole body", "ai_result": "[]"}, "is to be a JSON object"),
+        ({"url": "nowhere"}, "no http or https URL"),
+        ({"url": "http://user@host/"}, "no http or https URL"),
+        ({"times": 101}, "from 1 to 100"),
+        ({"envelope": "another"}, "not what the form sends"),
+        ({"unknown": 1}, "not what the form sends"),
+        ({"scheme": "another"}, "no such scheme"),
+    ],
+)
+def test_a_form_that_is_not_right_is_refused_in_one_sentence(
+    console: ConsoleStack, changes: dict[str, Any], words: str
+) -> None:
+    answer = ask(console, "POST", "/deliveries", json.dumps({**FORM, **changes}).encode())
+    assert answer.status == 400
+    assert words in answer.json["error"]
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"scheme": "x", "delivery": {}}', '{"title": 1}'])
+def test_a_file_that_is_no_delivery_is_refused_in_one_sentence(
+    console: ConsoleStack, text: str
+) -> None:
+    answer = ask(console, "POST", "/files", json.dumps({"text": text}).encode())
+    assert answer.status == 400
+    assert answer.json["error"].startswith("That file is no delivery: ")
+    assert ask(console, "POST", "/files", b'{"text": 1}').status == 400
+
+
+def test_what_is_too_large_for_a_command_or_a_form_says_so(console: ConsoleStack) -> None:
+    (number,) = send(console, ai_result=None, preset="large")
+    settled(console, number, is_noted)
+    refused = ask(console, "GET", f"/deliveries/{number}/curl?url=http://x/")
+    assert (refused.status, "too many for a command" in refused.json["error"]) == (413, True)
+    assert ask(console, "GET", f"/deliveries/{number}/form").json["ai_result"] is None
+    body = ask(console, "GET", f"/deliveries/{number}/body").body
+    assert len(body) > 4_000_000
+    river = console.modelriver
+    huge = river.event({"title": "elsewhere", "text": "x" * 200_000})
+    river.deliver(console.forward.url, river.sign(huge))
+    river.deliver(console.forward.url, river.sign(b"no JSON"))
+    large, not_json = [each["number"] for each in update(console)["deliveries"]][-2:]
+    assert "too large" in ask(console, "GET", f"/deliveries/{large}/form").json["error"]
+    assert "no JSON object" in ask(console, "GET", f"/deliveries/{not_json}/form").json["error"]
+
+
+def test_the_way_to_a_row_is_quoted(console: ConsoleStack) -> None:
+    for place, event in enumerate(["it's", "", "null \0 and \ud83d"]):
+        (number,) = send(console, event=event, channel=f"o'clock-{place}")
+        seen = settled(console, number, is_noted)
+        assert seen["row"]["columns"]
+        (row,) = console.connection.execute(seen["select"].encode()).fetchall()
+        assert str(row["id"]) == seen["record"]
+        found = ask(console, "GET", f"/rows/{row['id']}/channel").json
+        assert found == {"channel": row["channel_id"]}
+    nobody = "00000000-0000-0000-0000-000000000000"
+    assert ask(console, "GET", f"/rows/{nobody}/channel").json == {"channel": ""}
+
+
+def test_a_function_that_is_away_is_said_where_it_is_missed(console: ConsoleStack) -> None:
+    target, console.forward.target = console.forward.target, 9
+    try:
+        (number,) = send(console)
+        seen = settled(console, number, lambda seen: seen["due_at"])
+        assert seen["exchanges"][0]["answer"]["status"] == 502
+        expected = "The function does not answer: Connection refused."
+        assert seen["exchanges"][0]["diagnosis"] == expected
+        console.desk.tell(reason="lib/content.py line 31: SyntaxError: invalid syntax")
+        ask(console, "POST", f"/deliveries/{number}/redeliver", b"{}")
+        seen = settled(console, number, lambda seen: len(seen["exchanges"]) == 2 and seen["due_at"])
+        assert seen["exchanges"][1]["diagnosis"].startswith("lib/content.py line 31")
+    finally:
+        console.forward.target = target
+        console.desk.tell(reason="")

@@ -30,7 +30,6 @@ class Archive:
 
     def __enter__(self) -> Self:
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        os.close(os.open(self._path, os.O_CREAT, 0o600))  # AI results are nobody else's
         self._desk.restore(self._kept())
         self._thread.start()
         return self
@@ -57,6 +56,7 @@ class Archive:
 
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
+        os.close(os.open(self._path, os.O_CREAT, 0o600))  # AI results are nobody else's
         with closing(sqlite3.connect(self._path)) as connection, connection:
             connection.execute("PRAGMA synchronous = OFF")  # a crash of ours loses nothing
             connection.execute(

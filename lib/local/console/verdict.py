@@ -43,7 +43,7 @@ def queue(entry: Entry) -> str:
         if answer is None:
             return "sending"
         return "delivered" if 200 <= answer.status < 300 else "refused"
-    if task.under_way or (task.due is not None and not task.attempts):
+    if task.under_way or (task.due is not None and not entry.exchanges):
         return "sending"
     return "waiting" if task.state == "pending" else task.state
 
