@@ -11,7 +11,7 @@ import pytest
 
 from lib.local.__main__ import main
 from lib.local.standins.deliveries import PRESETS
-from tests.support import Stack
+from lib.local.standins.stack import Stack
 
 type Send = Callable[..., tuple[int, str, str]]
 

@@ -3,6 +3,7 @@
 No login is needed; npm and the network are, the first time, for the CLI itself.
 """
 
+import argparse
 import fcntl
 import json
 import os
@@ -11,11 +12,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+from lib.local.problem import Problem
+from lib.local.project import LOCAL, ROOT
 from lib.local.standins.process import PartMissing
 
-ROOT = Path(__file__).parents[3]
 CLI_VERSION = "64.0.2"
-LOCAL = ROOT / ".local"
 NPM_TRIES = 3
 """A registry may be out of reach for a moment."""
 FUNCTION = Path("functions/api/modelriver.func")
@@ -37,7 +38,7 @@ def cli() -> Path:
 
 def _install(folder: Path) -> None:
     if shutil.which("npm") is None:
-        raise PartMissing("No npm: install Node.js 20 or later")
+        raise PartMissing("No Node.js: make parts")
     # The version of sandbox that the CLI asks for does not install; a build does not need it.
     package = {
         "private": True,
@@ -94,7 +95,7 @@ def copy_project(to: Path, *, link: bool = True) -> Path:
 
 
 def build(project: Path) -> Path:
-    """Build a copied project; the folder with the output. Raises RuntimeError where it fails."""
+    """Build a copied project; the folder with the output. Raises Problem where it fails."""
     config = json.loads((project / "vercel.json").read_text())
     done = subprocess.run(
         [cli(), "build", "--yes", "--standalone"],
@@ -107,7 +108,7 @@ def build(project: Path) -> Path:
         check=False,
     )
     if done.returncode:
-        raise RuntimeError(f"vercel build failed:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+        raise Problem(f"vercel build failed:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
     return project / ".vercel" / "output"
 
 
@@ -115,8 +116,12 @@ def megabytes(folder: Path) -> float:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 1e6
 
 
-def run() -> None:
-    """Build, and say what would be deployed."""
+def add_arguments(_: argparse.ArgumentParser) -> None:
+    """Takes none."""
+
+
+def run(_: argparse.Namespace) -> int:
+    """Build, and say what would be deployed. Raises Problem."""
     folder = LOCAL / "build"
     shutil.rmtree(folder, ignore_errors=True)
     output = build(copy_project(folder))
@@ -127,6 +132,7 @@ def run() -> None:
     print(f"           {settings['runtime']}, {settings['memory']} MB, {settings['maxDuration']} s")
     print(f"           {megabytes(function):.1f} MB of {MAX_MEGABYTES} that it may come to")
     print(f"static     {', '.join(static)}")
+    return 0
 
 
 def _files(folder: Path) -> list[Path]:

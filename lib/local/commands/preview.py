@@ -3,6 +3,7 @@
 If a step fails, what the steps before it made is taken away again.
 """
 
+import argparse
 import json
 import os
 import shutil
@@ -14,6 +15,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from lib.local.commands import build, schema, send
+from lib.local.problem import Problem
 from lib.local.standins.deliveries import PRESETS
 from lib.local.standins.process import PartMissing
 from lib.local.standins.vercel import PATH
@@ -21,8 +23,22 @@ from lib.local.standins.vercel import PATH
 EXPIRES_AFTER = timedelta(days=14)
 
 
-class StepFailed(Exception):
+class StepFailed(Problem):
     """The message names the step; what the program said may hold secrets, and is not shown."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--branch", required=True, help="the git branch")
+    parser.add_argument("--delete", action="store_true", help="delete its database branch instead")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Deploy and print the URL, or delete the branch. Raises Problem."""
+    if arguments.delete:
+        delete(arguments.branch, os.environ)
+    else:
+        print(deploy(arguments.branch, os.environ))
+    return 0
 
 
 def branch_name(git_branch: str) -> str:
@@ -47,7 +63,7 @@ def deploy(git_branch: str, environment: Mapping[str, str]) -> str:
         pooled = _run("neonctl", "connection-string", name, "--pooled", env=environment)
         try:
             schema.apply(direct)
-        except schema.NotApplied as error:
+        except Problem as error:
             raise StepFailed(f"sql/schema.sql: {error}") from None
         with_branch = {**environment, "DATABASE_URL": pooled}
         url = _deploy(["--env", "DATABASE_URL"], "preview", with_branch)
@@ -64,7 +80,7 @@ def deploy_production(environment: Mapping[str, str]) -> str:
     """
     try:
         differences = schema.check(environment.get("DATABASE_URL_UNPOOLED", ""))
-    except schema.NotApplied as error:
+    except Problem as error:
         raise StepFailed(f"production's database: {error}") from None
     if differences:
         said = "; ".join(differences)
@@ -98,7 +114,7 @@ def _deploy(options: Sequence[str], target: str, environment: Mapping[str, str])
 def _smoke(url: str, environment: Mapping[str, str]) -> None:
     try:
         send.send(f"{url}{PATH}", PRESETS["structured"], environment, expect_row=True)
-    except send.NotSent as error:
+    except Problem as error:
         raise StepFailed(f"the deployment's first delivery: {error}") from None
 
 

@@ -9,8 +9,9 @@ from lib.jsontext import Json
 from lib.local.console.desk import Order
 from lib.local.console.entry import Entry, payload, scheme_of
 from lib.local.standins import wire
-from lib.local.standins.deliveries import ENVELOPES, PRESETS, Saved
+from lib.local.standins.deliveries import ENVELOPES, PRESETS
 from lib.local.standins.modelriver import ModelRiver
+from lib.local.standins.saved import Saved
 
 MAX_TIMES = 100
 EDITABLE = 100_000

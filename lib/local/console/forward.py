@@ -12,13 +12,18 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Self
 
 from lib.local.console.desk import Desk
+from lib.local.project import ROOT
 from lib.local.standins.modelriver import Reply
-from lib.local.standins.vercel import INVOCATION_HEADER, PATH, ROOT
+from lib.local.standins.tasks import Receiver
+from lib.local.standins.vercel import INVOCATION_HEADER, PATH
+from lib.local.until import until
 
 MAX_BODY = 20_000_000
 """Bytes; more than the function takes, which says so itself."""
 WITHIN = 35.0
 """Seconds for the function's answer: it has 30."""
+STARTS_WITHIN = 10.0
+"""Seconds for a function to start that has no port just now."""
 _NOT_HANDED_ON = {"connection", "transfer-encoding", "content-length", INVOCATION_HEADER}
 _NOT_HANDED_BACK = {"connection", "transfer-encoding", "content-length", "date", "server"}
 
@@ -26,10 +31,11 @@ _NOT_HANDED_BACK = {"connection", "transfer-encoding", "content-length", "date",
 class Forward:
     """Listens on loopback, in front of a function that may come and go."""
 
-    def __init__(self, desk: Desk, target: int, listen_on: int = 0) -> None:
+    def __init__(self, desk: Desk, target: Receiver, listen_on: int = 0) -> None:
         self.desk = desk
+        """Where all that comes is shown."""
         self.target = target
-        """The port of the function's process."""
+        """The function."""
         rewrites = json.loads((ROOT / "vercel.json").read_text(encoding="utf-8"))["rewrites"]
         self.paths = {each["source"]: each["destination"] for each in rewrites}
         self._server = _Server(("127.0.0.1", listen_on), _Handler)
@@ -101,7 +107,12 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _ask(self, target: str, headers: dict[str, str], body: bytes) -> Reply:
         began = time.monotonic()
-        connection = HTTPConnection("127.0.0.1", self.server.forward.target, timeout=WITHIN)
+        forward = self.server.forward
+        # While it starts anew, whoever sends to it waits.
+        port = until(lambda: forward.target.port or forward.desk.trouble, STARTS_WITHIN)
+        connection = HTTPConnection(
+            "127.0.0.1", port if isinstance(port, int) else 0, timeout=WITHIN
+        )
         try:
             connection.request(self.command, target, body or None, headers)
             answer = connection.getresponse()

@@ -18,8 +18,9 @@ from lib.local.console import form, rows
 from lib.local.console.command import curl
 from lib.local.console.desk import Desk
 from lib.local.console.entry import Entry, payload
-from lib.local.standins.deliveries import ENVELOPES, NoDelivery, Saved
+from lib.local.standins.deliveries import ENVELOPES
 from lib.local.standins.modelriver import ModelRiver, Treatment
+from lib.local.standins.saved import NoDelivery, Saved
 
 PAGE = Path(__file__).with_name("page")
 _TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}

@@ -1,15 +1,19 @@
-"""What can be delivered: AI results to start from, envelopes to put them in, and files of both."""
+"""What ModelRiver delivers (https://modelriver.com/docs/webhooks); AI results to choose from."""
 
-import json
-from collections.abc import Callable
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 
 from lib.jsontext import Json
-from lib.local.standins import wire
-from lib.local.standins.modelriver import SCHEMES, ModelRiver, Scheme
 
+DELIVERY_TIMEOUT = 30.0
+"""Seconds that ModelRiver waits for an answer."""
+MOVIE: Json = {
+    "title": "Inception",
+    "description": "A thief who steals secrets through dreams.",
+    "year": 2010,
+}
 _TEXT = "The provider's own answer, as it came."
-
 PRESETS: dict[str, Json] = {
     "structured": {"title": "Inception", "description": "Dreams within dreams.", "year": 2010},
     "text": "Bare text.",
@@ -24,12 +28,42 @@ PRESETS: dict[str, Json] = {
     },
     "large": {"title": "4 MB", "text": "x" * 4_000_000},
 }
-"""AI results by name."""
+"""Of each kind one, by the name that `make send` and the console know it by."""
 
-type _Payload = dict[str, Json]
+type Payload = dict[str, Json]
 
 
-def _bare(payload: _Payload) -> _Payload:
+def event(
+    ai_result: Json, *, channel_id: Json, callback_url: Json, **members: Json
+) -> dict[str, Json]:
+    """A `task.ai_generated` payload as ModelRiver documents it, with `members` changed."""
+    now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return {
+        "type": "task.ai_generated",
+        "event": "new_movie_suggestion",
+        "channel_id": channel_id,
+        "ai_response": {"data": ai_result},
+        "callback_url": callback_url,
+        "callback_required": True,
+        "customer_data": {"user_id": "user_456", "category": "movies"},
+        "meta": {"provider": "openai", "model": "gpt-4o"},
+        "timestamp": now,
+        **members,
+    }
+
+
+def nested(payload: Mapping[str, Json]) -> dict[str, Json]:
+    """The payload in the envelope of ModelRiver's sample receivers."""
+    outside = {"channel_id", "timestamp", "callback_url"}
+    return {
+        "channel_id": payload.get("channel_id"),
+        "timestamp": int(time.time()),
+        "data": {name: value for name, value in payload.items() if name not in outside},
+        "callback_url": payload.get("callback_url"),
+    }
+
+
+def _bare(payload: Payload) -> Payload:
     """No type at all: the AI result itself is `data`."""
     kept = ("channel_id", "timestamp", "meta", "customer_data", "callback_url")
     response = payload["ai_response"]
@@ -37,68 +71,29 @@ def _bare(payload: _Payload) -> _Payload:
     return {"status": "success", "data": result, **{name: payload[name] for name in kept}}
 
 
-def _failed(payload: _Payload) -> _Payload:
+def _failed(payload: Payload) -> Payload:
     error: Json = {"code": "provider_error", "message": "The model is overloaded."}
     return {**payload, "ai_response": {"data": None, "error": error}}
 
 
-def _test_mode(payload: _Payload) -> _Payload:
+def _test_mode(payload: Payload) -> Payload:
     meta: Json = {"provider": "Testing", "model": "test-mode", "test_mode": True}
     return {**payload, "meta": meta}
 
 
-def _completed(payload: _Payload) -> _Payload:
+def _completed(payload: Payload) -> Payload:
     """Without an event name nobody waits, so there is no callback_url."""
     bare = _bare(payload)
     del bare["callback_url"]
     return {"type": "task.completed", **bare}
 
 
-ENVELOPES: dict[str, Callable[[_Payload], _Payload]] = {
+ENVELOPES: dict[str, Callable[[Payload], Payload]] = {
     "documented": lambda payload: payload,
-    "nested": ModelRiver.nested,
+    "nested": nested,
     "bare": _bare,
     "AI failed": _failed,
     "test mode": _test_mode,
     "completed": _completed,
 }
 """Whole payloads by name, each made from the documented one."""
-
-
-class NoDelivery(ValueError):
-    """A file that holds none; the message is one sentence."""
-
-
-@dataclass(frozen=True, slots=True)
-class Saved:
-    """A delivery as a file holds it: to be signed anew."""
-
-    payload: _Payload
-    scheme: Scheme
-
-    def text(self) -> str:
-        """The file's content."""
-        return wire.write({"scheme": self.scheme, "delivery": self.payload}, indent=2) + "\n"
-
-    @classmethod
-    def of(cls, value: Json) -> "Saved | None":
-        """What a file's JSON says, None where it is no saved delivery but an AI result, say."""
-        match value:
-            case {"scheme": str(name), "delivery": dict(payload), **rest} if not rest:
-                for scheme in SCHEMES:
-                    if scheme == name:
-                        return cls(payload, scheme)
-        return None
-
-    @classmethod
-    def read(cls, text: str) -> "Saved":
-        """Raises NoDelivery."""
-        try:
-            found = cls.of(wire.read(text))
-        except json.JSONDecodeError as error:
-            raise NoDelivery(f"That file is no delivery: it is not JSON ({error}).") from None
-        if found is None:
-            raise NoDelivery(
-                "That file is no delivery: one that was saved here has a scheme and a delivery."
-            )
-        return found

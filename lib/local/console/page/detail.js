@@ -2,7 +2,7 @@
 import { comparison } from "./compare.js";
 import { store } from "./store.js";
 import { options, textBlock } from "./text.js";
-import { $, ask, clock, el, mark, ms, narrow, now, person, personText, queueText, set, size, span, style, visible } from "./words.js";
+import { $, ask, clock, el, mark, ms, now, person, personText, queueText, set, span, style, visible } from "./words.js";
 
 let actions = { back() {}, edit() {} }, titleWanted = false, asking = 0;
 export function wireDetail(given) { actions = given; }

@@ -3,7 +3,7 @@ import { draw, focusTitle, opened, show, tick, wireDetail } from "./detail.js";
 import { edit, wireForm } from "./form.js";
 import { activate, fillList, reveal, wireList } from "./list.js";
 import { store } from "./store.js";
-import { $, ask, clock, el, narrow, say, set, stateText, visible } from "./words.js";
+import { $, ask, clock, el, narrow, say, stateText, visible } from "./words.js";
 
 const { deliveries } = store;
 const main = document.querySelector("main");
