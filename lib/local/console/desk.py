@@ -251,19 +251,12 @@ class Desk:
             entry = self._entries.get(number)
             if entry is None:
                 return None
-            refused = any(
-                str(each.log.get("reason")).startswith("HTTP") for each in entry.exchanges
-            )
             return {
                 **self._summary(entry),
                 "scheme": entry.task.scheme,
                 "exchanges": [
-                    {
-                        **asdict(each),
-                        "steps": list(verdict.steps(each)),
-                        "diagnosis": verdict.diagnosis(each, refused_before=refused),
-                    }
-                    for each in entry.exchanges
+                    {**asdict(each), "steps": list(verdict.steps(each)), "diagnosis": line}
+                    for each, line in zip(entry.exchanges, verdict.diagnoses(entry), strict=True)
                 ],
                 "callbacks": [asdict(each) for each in entry.callbacks],
             }

@@ -89,6 +89,17 @@ def _may_come(entry: Entry, window_ends_at: float, due_at: float | None) -> bool
     return True  # under way, or left to ModelRiver's own redelivery
 
 
+def diagnoses(entry: Entry) -> Iterator[str]:
+    """One line about each attempt; about one that is under way, what the one before came to."""
+    refused = any(str(each.log.get("reason")).startswith("HTTP") for each in entry.exchanges)
+    before = ""
+    for number, each in enumerate(entry.exchanges, 1):
+        line = diagnosis(each, refused_before=refused)
+        is_awaited = each.answer is None and not each.log and not each.trouble
+        yield f"{before} Attempt {number} is under way." if before and is_awaited else line
+        before = line
+
+
 def diagnosis(exchange: Exchange, *, refused_before: bool = False) -> str:
     """One line about an attempt. `refused_before`: its callback, for good, by an earlier one."""
     if exchange.trouble or not exchange.log:
