@@ -86,9 +86,7 @@ def send(
     if bypass := environment.get("VERCEL_AUTOMATION_BYPASS_SECRET"):
         headers["x-vercel-protection-bypass"] = bypass
     answer, seconds = _post(url, delivery.body, headers)
-    # Whoever answers may be anybody: what it says must not steer the terminal.
-    words = "".join(each if each.isprintable() else " " for each in answer.text[:200])
-    print(f"{answer.status_code} {words}  {seconds * 1000:.0f} ms", flush=True)
+    print(f"{answer.status_code} {_words(answer)}  {seconds * 1000:.0f} ms", flush=True)
     taken = {*range(200, 300)}
     if expect_row:
         with waiting_for("looking for the row"):
@@ -135,6 +133,11 @@ def _post(url: str, body: bytes, headers: Mapping[str, str]) -> tuple["requests.
         why = "no answer in time" if isinstance(error, requests.Timeout) else _reason(error)
         raise Problem(f"cannot reach {_shown(url)}: {why}") from None
     return answer, time.monotonic() - began
+
+
+def _words(answer: "requests.Response") -> str:
+    """Whoever answers may be anybody: what it says must not steer the terminal."""
+    return "".join(each if each.isprintable() else " " for each in answer.text[:200])
 
 
 def _reason(error: BaseException) -> str:
