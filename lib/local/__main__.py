@@ -3,6 +3,7 @@
 import argparse
 import sys
 from importlib import import_module
+from io import TextIOWrapper
 
 from lib.local.problem import Problem
 
@@ -28,6 +29,9 @@ COMMANDS = {
 
 def main() -> int:
     """Run the command that was called. Returns the exit status."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # not every terminal can show every letter
+            stream.reconfigure(errors="replace")
     arguments = _parser(sys.argv[1] if sys.argv[1:] else "").parse_args()
     try:
         status: int = arguments.run(arguments)

@@ -477,7 +477,7 @@ def test_a_delivery_from_elsewhere_is_shown_like_any_other(console: ConsoleStack
     assert ask(console, "POST", "/dead-letters/replay", b"{}").json == {"replayed": 0}
 
 
-@pytest.mark.parametrize("path", ["/webhooks/modelriver", "/api/webhooks/modelriver"])
+@pytest.mark.parametrize("path", ["/webhook", "/webhook/modelriver", "/webhooks/modelriver"])
 @pytest.mark.parametrize("is_chunked", [False, True])
 def test_what_a_tunnel_hands_on_is_shown(
     console: ConsoleStack, path: str, *, is_chunked: bool

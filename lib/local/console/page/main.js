@@ -46,7 +46,12 @@ function listen() {
 }
 
 /* ---- From the list to a delivery, and back ---- */
-const ofHash = () => Number(location.hash.slice(1)) || null;
+/* A delivery's number, or its channel, by which `make send` links to it. */
+function ofHash() {
+  const text = decodeURIComponent(location.hash.slice(1));
+  const named = [...deliveries.values()].filter((each) => text && each.channel === text).at(-1);
+  return named?.number ?? (Number(text) || null);
+}
 function openFirst() {
   const hash = ofHash();
   if (hash && deliveries.has(hash)) {
