@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import Never
 
@@ -145,6 +146,10 @@ def open_console(postgres: Postgres, speed: float = 1.0) -> Iterator[ConsoleStac
         yield ConsoleStack(stack.modelriver, forward, stack.connection)
 
 
+SAID: dict[int, str] = {}
+"""What each `make dev` printed, by its process; whole once it has ended."""
+
+
 @contextmanager
 def make_dev(
     *options: str, directory: Path = ROOT, environment: Mapping[str, str] = os.environ
@@ -159,13 +164,17 @@ def make_dev(
     ) as server:
         assert server.stdout
         try:
-            assert next(line for line in server.stdout if "Ctrl-C" in line)
+            lines = iter(server.stdout.readline, "")
+            SAID[server.pid] = "".join(takewhile(lambda line: "Ctrl-C" not in line, lines))
             yield server
         finally:
             server.send_signal(signal.SIGINT)
-            # What it still says must not fill the pipe.
-            threading.Thread(target=server.stdout.read, daemon=True).start()
+            rest: list[str] = []  # read meanwhile, or it would fill the pipe
+            reader = threading.Thread(target=lambda: rest.extend(server.stdout or ()), daemon=True)
+            reader.start()
             try:
                 server.wait(30)
             except subprocess.TimeoutExpired:
                 server.kill()
+            reader.join(10)
+            SAID[server.pid] = SAID.get(server.pid, "") + "".join(rest)

@@ -354,9 +354,9 @@ def test_on_a_phone_the_detail_takes_the_lists_place(
 
 
 def test_make_dev_that_has_ended_is_missed_and_found_again(
-    browser: Browser, postgres: Postgres, database: str
+    browser: Browser, postgres: Postgres, database: str, console_port: int
 ) -> None:
-    port, modelriver_port = free_port(), free_port()
+    port, modelriver_port = free_port(), console_port
     options = ["--port", str(port), "--modelriver-port", str(modelriver_port)]
 
     environment = {**os.environ, "DATABASE_URL": postgres.url(database)}

@@ -71,9 +71,17 @@ def test_malformed_json_is_not_sent(stack: Stack, send: Send, tmp_path: Path) ->
     assert stack.count() == before
 
 
-@pytest.mark.parametrize("url", ["http://127.0.0.1:1/", "nonsense"])
-def test_a_receiver_that_cannot_be_reached(send: Send, url: str) -> None:
-    status, _, err = send(f"{url}?x-vercel-protection-bypass=let-me-in")
+@pytest.mark.parametrize(
+    ("typed", "url"),
+    [
+        ("http://127.0.0.1:1/", "http://127.0.0.1:1/"),
+        ("127.0.0.1:1", "http://127.0.0.1:1/api/modelriver"),
+        ("localhost:1/webhook", "http://localhost:1/webhook"),
+        ("nonsense", "https://nonsense/api/modelriver"),
+    ],
+)
+def test_a_receiver_that_cannot_be_reached(send: Send, typed: str, url: str) -> None:
+    status, _, err = send(f"{typed}?x-vercel-protection-bypass=let-me-in")
     assert (status, err.count("\n")) == (1, 1)
     assert f"cannot reach {url}: " in err
     assert "let-me-in" not in err

@@ -101,11 +101,10 @@ def _serve(parts: ExitStack, arguments: argparse.Namespace, variables: dict[str,
 
     vercel.on_message = show
     parts.enter_context(vercel)
-    file = LOCAL / f"deliveries-{arguments.modelriver_port}.sqlite"
-    parts.enter_context(Archive(file, desk))
     url = f"http://127.0.0.1:{arguments.port}{PATH}"
     running = Running(url, modelriver.origin, secrets == [STANDIN_SECRET])
     parts.enter_context(running.announced())
+    parts.enter_context(Archive(running.folder / "deliveries.sqlite", desk))
     _introduce(running, database, is_live=arguments.live)
     Changes(vercel, desk, database.direct_url, database.embedded).follow()
 
