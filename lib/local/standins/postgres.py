@@ -33,19 +33,19 @@ def postgres_binaries() -> Path:
 
 def _copied(installed: Path) -> Path:
     """A copy that everybody can run: a home, or what was installed under a umask, may be closed."""
+    package = installed.parent
     name = sha256(str(installed).encode()).hexdigest()[:8]
     copy = Path(f"/var/tmp/modelriver-postgres-{name}")
-    if copy.exists() and copy.stat().st_uid == os.geteuid():  # not what a stranger laid there
-        return copy
-    half = Path(tempfile.mkdtemp(prefix=f"{copy.name}-", dir=copy.parent))
-    shutil.copytree(installed, half, dirs_exist_ok=True)
-    for path in (half, *half.rglob("*")):
-        path.chmod(path.stat().st_mode | (0o055 if path.stat().st_mode & 0o100 else 0o044))
-    try:
-        half.rename(copy)
-    except OSError:  # another was faster, or it is a stranger's
-        return half
-    return copy
+    if not copy.exists() or copy.stat().st_uid != os.geteuid():  # not what a stranger laid there
+        half = Path(tempfile.mkdtemp(prefix=f"{copy.name}-", dir=copy.parent))
+        for folder in package.parent.glob(f"{package.name}*"):  # with the wheel's own libraries
+            shutil.copytree(folder, half / folder.name)
+        for path in (half, *half.rglob("*")):
+            path.chmod(path.stat().st_mode | (0o055 if path.stat().st_mode & 0o100 else 0o044))
+        with contextlib.suppress(OSError):  # another was faster, or it is a stranger's
+            half = half.rename(copy)
+        copy = half
+    return copy / package.name / installed.name
 
 
 class Postgres:
