@@ -1,7 +1,7 @@
 /* Hears the news, and leads from the list to a delivery and back. */
 import { draw, focusTitle, opened, show, tick, wireDetail } from "./detail.js";
 import { edit, wireForm } from "./form.js";
-import { activate, fillList, reveal, wireList } from "./list.js";
+import { activate, clearFilter, fillList, isFiltered, reveal, wireList } from "./list.js";
 import { store } from "./store.js";
 import { $, ask, clock, el, narrow, say, stateText, visible } from "./words.js";
 
@@ -102,6 +102,7 @@ function openPending() {
   if (!pending || !deliveries.has(pending)) return;
   const number = pending;
   pending = null;
+  if (isFiltered()) clearFilter();  // what was just sent is to be seen, whatever comes of it
   if (narrow()) reveal(number); else { if (ofHash()) history.replaceState(history.state, "", `#${number}`); view(number); }
 }
 function editHere(number) {
