@@ -387,6 +387,8 @@ def test_what_is_wrong_with_function_and_schema_is_shown(page: Page, console: Co
 
 def test_a_batch_is_one_line_and_its_failures_are_found(page: Page, console: ConsoleStack) -> None:
     """One of a hundred: why it failed, mended, and sent again."""
+    send(page, "Structured", "an earlier one")
+    expect(newest(page)).to_contain_text("delivered")
     page.get_by_role("button", name="Clear all").click()
     expect(listed(page)).to_have_count(0)
     page.get_by_label("Times", exact=True).fill("99")
