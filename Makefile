@@ -43,7 +43,7 @@ check: $(READY)  ## Lint, check formatting and types, check the workflows
 schema: $(READY)  ## Apply sql/schema.sql to DATABASE_URL_UNPOOLED, or DATABASE_URL (ARGS=--check: only compare)
 	@$(LOCAL) schema $(ARGS)
 
-send: $(READY)  ## Deliver one signed AI result to URL (ARGS="--preset chat --expect-row")
+send: $(READY)  ## Deliver one signed AI result to make dev, or to URL (ARGS="--preset chat --expect-row")
 	@$(LOCAL) send "$(URL)" $(ARGS)
 
 status: $(READY)  ## Say how a deployment is doing, from its DATABASE_URL (ARGS=--json)

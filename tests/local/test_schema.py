@@ -214,7 +214,7 @@ def test_a_database_that_cannot_be_asked(
     for url, said in {
         postgres.url("nowhere"): '"nowhere" does not exist',
         "postgresql://u:dbsecret@127.0.0.1:1/d": "127.0.0.1:1/d: ",
-        "nonsense": "the connection string is malformed",
+        "nonsense": "DATABASE_URL_UNPOOLED is not a postgresql:// URL",
     }.items():
         monkeypatch.setenv("DATABASE_URL_UNPOOLED", url)
         for options in ([], ["--check"]):

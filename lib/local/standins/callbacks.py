@@ -28,6 +28,8 @@ class Callback:
     answered: int
     received_at: float
     """Unix seconds."""
+    taken: bool
+    """Whether ModelRiver acts on it, though the answer may have been lost on its way back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,8 @@ class Treatment:
     """Seconds before the answer."""
     reset: Literal["", "before", "after"] = ""
     """Reset the connection instead of answering, before or after the callback was taken."""
+    taken: bool = True
+    """Whether ModelRiver acts on a callback that it does not answer."""
     close_quietly: bool = False
     """After the answer, close the kept-alive connection without having said so."""
 
