@@ -31,11 +31,11 @@ check: $(READY)  ## Lint, check formatting and types, check the workflows
 build: $(READY)  ## Build what would be deployed, with the real Vercel CLI, and say what it is
 	@$(BIN)/python -m lib.local build
 
-preview: $(READY)  ## Deploy BRANCH with a Neon branch of its own (needs neonctl and vercel)
-	@$(BIN)/python -m lib.local preview --branch "$(BRANCH)"
+preview: $(READY)  ## Deploy BRANCH with a Neon branch of its own
+	@$(BIN)/python -m lib.local preview --branch "$$BRANCH"
 
 cleanup: $(READY)  ## Delete the Neon branch of the preview of BRANCH
-	@$(BIN)/python -m lib.local preview --branch "$(BRANCH)" --delete
+	@$(BIN)/python -m lib.local preview --branch "$$BRANCH" --delete
 
 production: $(READY)  ## Check the schema, deploy, and deliver one AI result through it
 	@$(BIN)/python -m lib.local production

@@ -4,7 +4,7 @@ import argparse
 import os
 import sys
 
-from lib.local.commands import build, demo, dev, preview, schema, screenshots, send, status
+from lib.local.commands import build, cli, demo, dev, preview, schema, screenshots, send, status
 from lib.local.commands.progress import waiting_for
 from lib.local.standins.modelriver import SCHEMES
 from lib.local.standins.process import PartMissing
@@ -12,6 +12,7 @@ from lib.local.trials import chaos, fuzz, scale, soak
 from lib.local.trials.bench import bench
 
 PROBLEMS = (
+    cli.Failed,
     demo.Broken,
     preview.StepFailed,
     schema.NotApplied,
@@ -131,7 +132,7 @@ def _run(arguments: argparse.Namespace) -> int:
         case "status":
             return status.run(os.environ, as_json=arguments.json)
         case "preview" if arguments.delete:
-            preview.delete(arguments.branch, os.environ)
+            print(preview.delete(arguments.branch, os.environ))
         case "preview":
             print(preview.deploy(arguments.branch, os.environ))
         case "production":

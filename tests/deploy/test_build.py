@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from lib.local.commands import build
+from lib.local.commands import build, cli
 from lib.local.commands.build import FUNCTION, MAX_MEGABYTES
 from lib.local.standins import process
 from lib.local.standins.modelriver import ModelRiver
@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[2]
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of this project that may be built."""
     try:
-        build.cli()
+        cli.program("vercel")
         return build.copy_project(tmp_path_factory.mktemp("project"))
     except PartMissing as reason:
         missing(reason)
@@ -140,7 +140,7 @@ def test_what_is_wrong_is_noticed(changed: Path, name: str) -> None:
 
 def test_a_handler_that_vercel_does_not_find_is_an_error(changed: Path) -> None:
     spoil(changed, "api/modelriver.py", "class handler(", "class Receiver(")
-    with pytest.raises(RuntimeError):
+    with pytest.raises(cli.Failed):
         build.build(changed)
 
 
@@ -162,9 +162,18 @@ def test_routes_and_headers(
     (copy / ".env").write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
     port = process.free_port()
     server = process.start(
-        [build.cli(), "dev", "--local", "--yes", "--listen", f"127.0.0.1:{port}", "-A", "dev.json"],
+        [
+            cli.program("vercel"),
+            "dev",
+            "--local",
+            "--yes",
+            "--listen",
+            f"127.0.0.1:{port}",
+            "-A",
+            "dev.json",
+        ],
         log=tmp_path / "dev.log",
-        environment=build.environment(),
+        environment=cli.environment(),
         directory=copy,
     )
     try:

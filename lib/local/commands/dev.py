@@ -16,7 +16,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from lib.local.commands import schema
-from lib.local.commands.build import LOCAL
+from lib.local.commands.cli import LOCAL
 from lib.local.console.desk import Desk
 from lib.local.console.server import Console
 from lib.local.standins import process

@@ -1,4 +1,4 @@
-"""An HTTP API on loopback that takes and answers JSON, as a platform's would; made to fail on demand."""
+"""An HTTP API on loopback that takes and answers JSON; fails on demand."""
 
 import json
 import re
@@ -67,7 +67,9 @@ class Api:
         # One request after another: nothing that they change needs a lock, and the processes that
         # one of them starts live as long as this thread (prctl(2)).
         self._server = HTTPServer(("127.0.0.1", 0), _handler(self))
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=(0.05,), daemon=True
+        )
 
     @property
     def url(self) -> str:
@@ -84,36 +86,42 @@ class Api:
 
     def asked(self, pattern: str) -> list[Request]:
         """The requests so far whose `METHOD /path` match."""
-        return [each for each in self.requests if re.fullmatch(pattern, f"{each.method} {each.path}")]
+        return [
+            each for each in self.requests if re.fullmatch(pattern, f"{each.method} {each.path}")
+        ]
 
     def answer(self, request: Request) -> tuple[int, Json]:
         """Status and content."""
         self.requests.append(request)
-        line = f"{request.method} {request.path}"
-        matching = (each for pattern, each in self.faults.items() if re.fullmatch(pattern, line))
-        fault = next(matching, None)
         try:
-            if request.headers.get("authorization") != f"Bearer {self._key}":
-                raise Refused(401, "The key is not valid", "forbidden")
-            if fault and not fault.done:
-                raise Refused(fault.status, fault.message)
-            content = self._do(line, request)
-            if fault:
-                raise Refused(fault.status, fault.message)
+            return 200, self._do(request)
         except Refused as refused:
             return refused.status, self._error(refused)
-        return 200, content
 
-    def _do(self, line: str, request: Request) -> Json:
+    def _do(self, request: Request) -> Json:
+        if request.headers.get("authorization") != f"Bearer {self._key}":
+            raise Refused(401, "The key is not valid", "forbidden")
+        line = f"{request.method} {request.path}"
+        faults = (each for pattern, each in self.faults.items() if re.fullmatch(pattern, line))
+        fault = next(faults, None)
+        if fault and not fault.done:
+            raise Refused(fault.status, fault.message)
         for pattern, do in self._routes.items():
             if found := re.fullmatch(pattern, line):
-                return do(request, *found.groups())
-        raise Refused(404, "There is no such thing", "not_found")
+                content = do(request, *found.groups())
+                break
+        else:
+            raise Refused(404, "There is no such thing", "not_found")
+        if fault:
+            raise Refused(fault.status, fault.message)
+        return content
 
 
 def _handler(api: Api) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         timeout = 30
+        wbufsize = -1  # one packet an answer
+        disable_nagle_algorithm = True
 
         def do_any(self) -> None:
             parts = urlsplit(self.path)
@@ -129,7 +137,7 @@ def _handler(api: Api) -> type[BaseHTTPRequestHandler]:
             self.end_headers()
             self.wfile.write(text)
 
-        do_GET = do_POST = do_PATCH = do_DELETE = do_any
+        do_GET = do_POST = do_PATCH = do_DELETE = do_any  # noqa: N815
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the library's name
             """Nothing: what was asked is kept in `requests`."""

@@ -133,7 +133,10 @@ class Neon:
     def _list(self, _: Request, project: str) -> Json:
         self._project(project)
         self._expire()
-        return {"branches": [self._shown(each) for each in self.branches.values()], "annotations": {}}
+        return {
+            "branches": [self._shown(each) for each in self.branches.values()],
+            "annotations": {},
+        }
 
     def _create(self, request: Request, project: str) -> Json:
         wanted = request.json["branch"]

@@ -29,7 +29,6 @@ WAKE_WITHIN = 0.5
 """Seconds that a suspended compute takes until it answers."""
 
 
-
 def _made_up(kind: str) -> str:
     """An id that looks like Neon's."""
     words = random.choice(("quiet", "misty", "amber")), random.choice(("river", "leaf", "stone"))
@@ -188,9 +187,7 @@ class Scram:
         signed = b",".join((bare, first, without_proof))
         key = bytes(
             a ^ b
-            for a, b in zip(
-                base64.b64decode(proof), _mac(self._stored_key, signed), strict=True
-            )
+            for a, b in zip(base64.b64decode(proof), _mac(self._stored_key, signed), strict=True)
         )
         known = hmac.compare_digest(hashlib.sha256(key).digest(), self._stored_key)
         if not known or without_proof != expected:

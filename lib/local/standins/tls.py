@@ -1,4 +1,4 @@
-"""TLS as the platforms' edges end it: a certificate authority of one's own, and what hands bytes on."""
+"""TLS as the platforms' edges end it, with a certificate authority of one's own."""
 
 import contextlib
 import select

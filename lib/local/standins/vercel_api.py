@@ -93,16 +93,20 @@ class VercelApi:
             "GET /v[12]/teams": lambda _: {"teams": [team], "pagination": {"count": 1}},
             "GET /v9/projects/([^/]+)": self._project,
             "POST /v[0-9]+/projects": self._create_project,
-            f"GET /v3/env/pull/{PROJECT}/([^/]+)": lambda _, target: {"env": self.settings[target]},
+            f"GET /v3/env/pull/{PROJECT}/([^/]+)": lambda _, target: {
+                "env": {**self.settings[target]}
+            },
             "POST /v2/files": self._upload,
             "POST /v13/deployments": self._deploy,
-            f"GET {deployment}": lambda _, given: self._shown(self._deployment(given)),
-            f"DELETE {deployment}": self._remove,
+            f"GET {deployment}": lambda request, given: self._shown(
+                self._deployment(request, given)
+            ),
+            "GET /now/deployments/([^/]+)/aliases": lambda *_: {"aliases": []},
+            "DELETE /now/deployments/([^/]+)": self._remove,
         }
 
     def _project(self, request: Request, given: str) -> Json:
-        if request.query.get("teamId") != TEAM:
-            raise Refused(403, "Not authorized", "forbidden")
+        _demand_team(request)
         for project, name in self.projects.items():
             if given in {project, name}:
                 return {"id": project, "name": name, "accountId": TEAM, "framework": None}
@@ -122,6 +126,7 @@ class VercelApi:
         return {}
 
     def _deploy(self, request: Request) -> Json:
+        _demand_team(request)
         wanted = request.json
         listed = wanted["files"]
         assert isinstance(listed, list)
@@ -160,13 +165,14 @@ class VercelApi:
         edge = deployment.parts.enter_context(tls.Edge(serve))
         deployment.instance, deployment.host = instance, f"127.0.0.1:{edge.port}"
 
-    def _remove(self, _: Request, given: str) -> Json:
-        deployment = self._deployment(given)
+    def _remove(self, request: Request, given: str) -> Json:
+        deployment = self._deployment(request, given)
         deployment.parts.close()
         del self.deployments[deployment.id]
         return {"uid": deployment.id, "state": "DELETED"}
 
-    def _deployment(self, given: str) -> Deployment:
+    def _deployment(self, request: Request, given: str) -> Deployment:
+        _demand_team(request)
         for deployment in self.deployments.values():
             if given in {deployment.id, deployment.host}:
                 return deployment
@@ -189,6 +195,11 @@ class VercelApi:
             "creator": {"uid": "usr_local", "username": "you"},
             "inspectorUrl": f"https://vercel.localhost/{deployment.id}",
         }
+
+
+def _demand_team(request: Request) -> None:
+    if request.query.get("teamId") != TEAM:
+        raise Refused(403, "Not authorized", "forbidden")
 
 
 def _error(refused: Refused) -> Json:
