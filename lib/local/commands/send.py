@@ -93,15 +93,14 @@ def send(
     # Whoever answers may be anybody: what it says must not steer the terminal.
     words = "".join(each if each.isprintable() else " " for each in answer.text[:200])
     print(f"{answer.status_code} {words}  {seconds * 1000:.0f} ms", flush=True)
+    taken = {200, 503} if expect_row else range(200, 300)
+    if answer.status_code not in taken:
+        raise NotSent(f"{_shown(url)} answered {answer.status_code}")
     if not expect_row:
-        if not 200 <= answer.status_code < 300:
-            raise NotSent(f"{_shown(url)} answered {answer.status_code}")
         return
     with waiting_for("looking for the row"):
         record_id = _row(environment.get("DATABASE_URL", ""), channel_id)
     print(f"row {record_id}, removed again")
-    if answer.status_code not in {200, 503}:
-        raise NotSent(f"{_shown(url)} answered {answer.status_code}")
 
 
 def _post(url: str, body: bytes, headers: Mapping[str, str]) -> tuple[requests.Response, float]:

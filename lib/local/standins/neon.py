@@ -55,7 +55,7 @@ class Neon:
                 pooled = self._parts.enter_context(PgBouncer(self._postgres)).port
             self.proxy = NeonProxy(self.branch_at, self.password, self._postgres.port, pooled)
             self._parts.enter_context(self.proxy)
-            self._add(Branch("main", None))
+            self.add(Branch("main", None))
             self._parts.enter_context(self.api)
             self._parts.callback(self._ended.set)
             threading.Thread(target=self._scale_to_zero, daemon=True).start()
@@ -148,7 +148,7 @@ class Neon:
             branch.expires_at = str(expires_at)
         if self.named(branch.name):
             raise Refused(409, f"branch {branch.name} already exists")
-        self._add(branch)
+        self.add(branch)
         return {
             "branch": self._shown(branch),
             "endpoints": [self._compute(branch)],
@@ -169,7 +169,7 @@ class Neon:
         branch = self._branch(*ids)
         if branch.parent is None:
             raise Refused(422, "cannot delete the default branch of the project")
-        self._remove(branch)
+        self.remove(branch)
         return {"branch": self._shown(branch)}
 
     def _suspend(self, _: Request, project: str, endpoint: str) -> Json:
@@ -180,7 +180,7 @@ class Neon:
         branch.suspend()
         return {"endpoint": self._compute(branch)}
 
-    def _add(self, branch: Branch) -> None:
+    def add(self, branch: Branch) -> None:
         """Postgres copies only what nobody is connected to, so those who are get cut off."""
         template = branch.parent or "template0"
         allow = f'ALTER DATABASE "{template}" ALLOW_CONNECTIONS '
@@ -194,7 +194,7 @@ class Neon:
                 connection.execute(f"{allow} {bool(branch.parent)}".encode())
         self.branches[branch.id] = branch
 
-    def _remove(self, branch: Branch) -> None:
+    def remove(self, branch: Branch) -> None:
         del self.branches[branch.id]
         with self._connected() as connection:
             connection.execute(f'DROP DATABASE "{branch.id}" WITH (FORCE)'.encode())
@@ -205,7 +205,7 @@ class Neon:
     def _expire(self) -> None:
         for branch in list(self.branches.values()):
             if branch.expires_at and datetime.fromisoformat(branch.expires_at) < datetime.now(UTC):
-                self._remove(branch)
+                self.remove(branch)
 
     def _scale_to_zero(self) -> None:
         while not self._ended.wait(min(1.0, self._suspend_after)):

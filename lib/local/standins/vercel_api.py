@@ -47,7 +47,9 @@ class Deployment:
 class VercelApi:
     """One team with one project."""
 
-    def __init__(self) -> None:
+    def __init__(self, files: Path | None = None) -> None:
+        """`files` is a folder with what was uploaded before, which several may share."""
+        self._given_files = files
         self.token = secrets.token_hex(12)
         self.settings: dict[str, dict[str, str]] = {"preview": {}, "production": {}}
         """The project's environment variables, by target."""
@@ -56,13 +58,15 @@ class VercelApi:
         self.deployments: dict[str, Deployment] = {}
         """By id."""
         self.authority = tls.Authority()
-        self._folder = Path()
+        self._folder = self._files = Path()
         self._arrived = 0
         """Files uploaded since the last deployment."""
         self.api = Api(self._routes(), _error, self.token)
 
     def __enter__(self) -> Self:
         self._folder = Path(tempfile.mkdtemp(prefix="vercel-api-"))
+        self._files = self._given_files or self._folder / "files"
+        self._files.mkdir(exist_ok=True)
         self.api.__enter__()
         return self
 
@@ -121,7 +125,9 @@ class VercelApi:
         digest = hashlib.sha1(request.body, usedforsecurity=False).hexdigest()
         if request.headers["x-now-digest"] != digest:
             raise Refused(400, "The digest is not the body's")
-        (self._folder / digest).write_bytes(request.body)
+        arriving = self._folder / "arriving"
+        arriving.write_bytes(request.body)
+        arriving.replace(self._files / digest)
         self._arrived += 1
         return {}
 
@@ -131,7 +137,7 @@ class VercelApi:
         listed = wanted["files"]
         assert isinstance(listed, list)
         files = {str(each["file"]): str(each["sha"]) for each in listed if isinstance(each, dict)}
-        missing = sorted({sha for sha in files.values() if not (self._folder / sha).exists()})
+        missing = sorted({sha for sha in files.values() if not (self._files / sha).exists()})
         if missing:
             raise Refused(400, "Missing files", "missing_files", {"missing": [*missing]})
         target = str(wanted.get("target") or "preview")
@@ -151,7 +157,7 @@ class VercelApi:
             if PurePosixPath(name).is_relative_to(FUNCTION):
                 to = folder / PurePosixPath(name).relative_to(FUNCTION)
                 to.parent.mkdir(parents=True, exist_ok=True)
-                to.hardlink_to(self._folder / sha)
+                to.symlink_to(self._files / sha)
         variables = {"VERCEL_ENV": deployment.target, **deployment.settings}
         instance = deployment.parts.enter_context(Vercel(variables, built=folder))
         context = self.authority.context()
