@@ -190,7 +190,7 @@ def test_what_was_made_is_taken_away(applied: Platforms, checkout: Path, name: s
 
 SPOILT = {
     "sql/schema.sql": ("CREATE TABLE", "MAKE TABLE", "sql/schema.sql: syntax error"),
-    "vercel.json": ('"regions"', '"functions": {"api/none.py": {}}, "x"', "vercel build --yes: "),
+    "vercel.json": ('"api/modelriver.py": {', '"api/none.py": {', "vercel build --yes: "),
 }
 
 

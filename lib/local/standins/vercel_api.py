@@ -157,7 +157,7 @@ class VercelApi:
             if PurePosixPath(name).is_relative_to(FUNCTION):
                 to = folder / PurePosixPath(name).relative_to(FUNCTION)
                 to.parent.mkdir(parents=True, exist_ok=True)
-                to.symlink_to(self._files / sha)
+                shutil.copyfile(self._files / sha, to)
         variables = {"VERCEL_ENV": deployment.target, **deployment.settings}
         instance = deployment.parts.enter_context(Vercel(variables, built=folder))
         context = self.authority.context()
