@@ -33,7 +33,7 @@ class Neon:
     def __init__(self, postgres: Postgres, suspend_after: float = SUSPEND_AFTER) -> None:
         """`suspend_after` is in seconds."""
         self._postgres = postgres
-        self._suspend_after = suspend_after
+        self.suspend_after = suspend_after
         self._parts = ExitStack()
         self._ended = threading.Event()
         self.key = f"napi_{secrets.token_hex(8)}"
@@ -125,14 +125,14 @@ class Neon:
 
     def _branch(self, project: str, given: str) -> Branch:
         self._project(project)
-        self._expire()
+        self.expire()
         if given not in self.branches:
             raise Refused(404, "branch not found")
         return self.branches[given]
 
     def _list(self, _: Request, project: str) -> Json:
         self._project(project)
-        self._expire()
+        self.expire()
         return {
             "branches": [self._shown(each) for each in self.branches.values()],
             "annotations": {},
@@ -202,16 +202,17 @@ class Neon:
     def _connected(self) -> psycopg.Connection:
         return psycopg.connect(self._postgres.url(), autocommit=True)
 
-    def _expire(self) -> None:
+    def expire(self) -> None:
+        """Remove the branches whose time is over."""
         for branch in list(self.branches.values()):
             if branch.expires_at and datetime.fromisoformat(branch.expires_at) < datetime.now(UTC):
                 self.remove(branch)
 
     def _scale_to_zero(self) -> None:
-        while not self._ended.wait(min(1.0, self._suspend_after)):
+        while not self._ended.wait(1.0):
             for branch in list(self.branches.values()):
                 idle = time.monotonic() - branch.used_at
-                if not branch.suspended and idle > self._suspend_after:
+                if not branch.suspended and idle > self.suspend_after:
                     branch.suspend()
 
     def _shown(self, branch: Branch) -> Object:

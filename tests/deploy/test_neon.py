@@ -1,0 +1,106 @@
+"""The stand-in for Neon, by psycopg: what a deployment meets at the real one."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import psycopg
+import pytest
+
+from lib.local.standins.neon import Neon
+from lib.local.standins.neon_proxy import Branch
+from tests.support import settled
+
+DATABASE = "SELECT current_database()"
+
+
+@pytest.fixture
+def branch(neon: Neon, monkeypatch: pytest.MonkeyPatch) -> Iterator[Branch]:
+    monkeypatch.setenv("PGHOSTADDR", "127.0.0.1")
+    main = neon.named("main")
+    assert main
+    made = Branch("of-a-test", main.id)
+    neon.add(made)
+    yield made
+    if made.id in neon.branches:
+        neon.remove(made)
+
+
+def ask(url: str, statement: str = DATABASE) -> object:
+    with psycopg.connect(url, autocommit=True, prepare_threshold=None) as connection:
+        row = connection.execute(statement.encode()).fetchone()
+        return row and row[0]
+
+
+@pytest.mark.parametrize("negotiation", ["postgres", "direct"])
+@pytest.mark.parametrize("pooled", [False, True])
+def test_both_ways_into_both_strings(
+    neon: Neon, branch: Branch, negotiation: str, pooled: bool
+) -> None:
+    url = f"{neon.url(branch, pooled=pooled)}&sslnegotiation={negotiation}"
+    assert ("-pooler." in url) is pooled
+    assert ask(url) == branch.id
+    assert ask(url, "SELECT length(repeat('x', 3000000))") == 3_000_000
+    main = neon.named("main")
+    assert main
+    assert ask(neon.url(main, pooled=pooled)) == main.id
+
+
+REFUSED = {
+    "another password": ("npg_", "npg-", "password authentication failed"),
+    "a branch that is not there": ("@ep-", "@no-", "endpoint could not be found"),
+    "no TLS": (
+        "sslmode=require&channel_binding=require",
+        "sslmode=disable",
+        "connection is insecure",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_is_refused(neon: Neon, branch: Branch, name: str) -> None:
+    old, new, said = REFUSED[name]
+    with pytest.raises(psycopg.OperationalError, match=said):
+        ask(neon.url(branch).replace(old, new))
+
+
+def test_the_password_without_the_channel(neon: Neon, branch: Branch) -> None:
+    assert ask(neon.url(branch).replace("binding=require", "binding=disable")) == branch.id
+
+
+def test_a_cancel_request_finds_its_way(neon: Neon, branch: Branch) -> None:
+    sleeping = "SELECT count(*) FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(30)'"
+    with psycopg.connect(neon.url(branch)) as connection, ThreadPoolExecutor() as threads:
+        running = threads.submit(connection.execute, "SELECT pg_sleep(30)")
+        assert settled(lambda: ask(neon.url(branch), sleeping) == 1)
+        connection.cancel_safe()
+        with pytest.raises(psycopg.errors.QueryCanceled):
+            running.result(20)
+
+
+def test_scale_to_zero(neon: Neon, branch: Branch) -> None:
+    with psycopg.connect(neon.url(branch, pooled=True), prepare_threshold=None) as kept:
+        branch.suspend()
+        with pytest.raises(psycopg.OperationalError):
+            kept.execute("SELECT 1")
+    assert branch.suspended
+    assert ask(neon.url(branch, pooled=True)) == branch.id  # which wakes it
+    assert not branch.suspended
+
+
+def test_an_idle_branch_suspends_by_itself(
+    neon: Neon, branch: Branch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert ask(neon.url(branch)) == branch.id
+    monkeypatch.setattr(neon, "suspend_after", 0.01)
+    assert settled(lambda: branch.suspended)
+
+
+def test_a_branch_is_a_copy_and_expires(neon: Neon, branch: Branch) -> None:
+    with psycopg.connect(neon.url(branch), autocommit=True) as connection:
+        connection.execute("CREATE TABLE kept AS SELECT 1 AS one")
+    child = Branch("of-a-branch", branch.id, expires_at="2020-01-01T00:00:00Z")
+    neon.add(child)
+    assert ask(neon.url(child), "SELECT one FROM kept") == 1
+    neon.expire()
+    assert child.id not in neon.branches
+    assert ask(neon.url(branch), "SELECT one FROM kept") == 1
