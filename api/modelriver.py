@@ -6,47 +6,36 @@ the connection without an answer.
 """
 
 import contextlib
-import io
 import os
 import re
-import socket
-import time
+from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
 
 from lib import runtime
-
-with runtime.quick_start():
-    from lib.errors import BodyTimeout, BodyTooLarge, InvalidBody, LengthRequired, Misconfigured
-    from lib.jsontext import Json, dump
-    from lib.webhook import Webhook
+from lib.errors import BodyTimeout, BodyTooLarge, InvalidBody, LengthRequired, Misconfigured
+from lib.jsontext import Json, dump
+from lib.webhook import Webhook
 
 MAX_BODY = 4_718_592
 """Bytes, 4.5 MiB: what Vercel lets through (https://vercel.com/docs/functions/limitations)."""
-BODY_WITHIN = 10.0
-"""Seconds for the whole body to arrive."""
+MAX_READ = 2 * MAX_BODY
+"""Bytes that are read before a body is refused: who is cut off while sending reads no answer."""
 MAX_LINE = 8192
 """Bytes of a line between chunks."""
-LINGER = 2.0
-"""Seconds for a client to finish sending what is not wanted any more."""
-
-runtime.spare()
 
 WEBHOOK = Webhook(os.environ)
 
 
 class handler(BaseHTTPRequestHandler):  # noqa: N801 - Vercel looks for this very text
-    timeout = 15
-    """Seconds that a client may be silent before its socket is closed."""
-    rfile: io.BufferedReader
-    _body_is_read = False
+    timeout = 10
+    """Seconds to wait for a client that sends nothing."""
 
     def do_POST(self) -> None:
-        headers = {name.lower(): value.strip() for name, value in self.headers.items()}
+        headers = {name.lower(): _text(value) for name, value in self.headers.items()}
         answer = WEBHOOK.receive(headers, self._read_body)
         retry = {"Retry-After": "5"} if answer.status == 503 else {}
         self._send(answer.status, answer.content, retry)
         WEBHOOK.conclude(answer)
-        runtime.expect_nothing_after(self)
 
     def do_GET(self) -> None:
         """Health check: are all settings there? Asks no database, tells nothing else."""
@@ -67,6 +56,11 @@ class handler(BaseHTTPRequestHandler):  # noqa: N801 - Vercel looks for this ver
     def _refuse_method(self) -> None:
         self._send(405, {"error": "Method not allowed"}, {"Allow": "GET, HEAD, POST"})
 
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:  # noqa: ARG002 - as the library has it
+        """What the standard library answers by itself is JSON, too, and has headers."""
+        self.request_version = self.protocol_version
+        self._send(code, {"error": HTTPStatus(code).phrase})
+
     def _send(
         self, status: int, content: dict[str, Json], headers: dict[str, str] | None = None
     ) -> None:
@@ -82,74 +76,47 @@ class handler(BaseHTTPRequestHandler):  # noqa: N801 - Vercel looks for this ver
             self.wfile.flush()
 
     def _read_body(self) -> bytes:
-        deadline = time.monotonic() + BODY_WITHIN
         length = self.headers.get("Content-Length")
+        encoding = self.headers.get("Transfer-Encoding")
         try:
-            if encoding := self.headers.get("Transfer-Encoding"):
-                if encoding.strip().lower() != "chunked":
-                    raise LengthRequired("Transfer-Encoding is not chunked")
-                body = self._read_chunks(deadline)
-            elif length is None:
-                raise LengthRequired("no Content-Length")
+            if encoding and encoding.strip().lower() == "chunked":
+                body = self._read_chunks()
+            elif encoding or length is None:
+                raise LengthRequired("neither Content-Length nor chunked")
             else:
-                body = self._read_exactly(_bounded(length.strip(), 10), deadline)
+                body = self._read_exactly(_bounded(length.strip(), 10))
         except TimeoutError:
-            raise BodyTimeout("silent or slow") from None
+            raise BodyTimeout("silent") from None
         except OSError:
             raise InvalidBody("cut short") from None
-        self._body_is_read = True
+        if len(body) > MAX_BODY:
+            raise BodyTooLarge("read")
         return body
 
-    def _read_chunks(self, deadline: float) -> bytes:
+    def _read_chunks(self) -> bytes:
         """A chunked body (RFC 9112, section 7.1); its trailers are dropped."""
         body = bytearray()
-        while size := _bounded(self._read_line(deadline).partition(b";")[0].decode("latin-1"), 16):
-            if len(body) + size > MAX_BODY:
+        while size := _bounded(self._read_line().partition(b";")[0].decode("latin-1"), 16):
+            if len(body) + size > MAX_READ:
                 raise BodyTooLarge("chunked")
-            body += self._read_exactly(size, deadline)
-            if self._read_line(deadline):
+            body += self._read_exactly(size)
+            if self._read_line():
                 raise InvalidBody("malformed chunk")
-        while self._read_line(deadline):
+        while self._read_line():
             pass
         return bytes(body)
 
-    def _read_line(self, deadline: float) -> bytes:
-        line = b""
-        while not line.endswith(b"\n"):
-            self._wait_until(deadline)
-            waiting = self.rfile.peek(1)
-            line += self.rfile.read(waiting.find(b"\n") + 1 or len(waiting))
-            if not waiting or len(line) > MAX_LINE:
-                raise InvalidBody("malformed chunk")
+    def _read_line(self) -> bytes:
+        line = self.rfile.readline(MAX_LINE)
+        if not line.endswith(b"\n"):
+            raise InvalidBody("malformed chunk")
         return line.rstrip(b"\r\n")
 
-    def _read_exactly(self, length: int, deadline: float) -> bytes:
-        pieces = []
-        while length:
-            self._wait_until(deadline)
-            piece = self.rfile.read1(length)
-            if not piece:
-                raise InvalidBody("cut short")
-            pieces.append(piece)
-            length -= len(piece)
-        return b"".join(pieces)
-
-    def _wait_until(self, deadline: float) -> None:
-        remaining = deadline - time.monotonic()
-        if remaining <= 0:  # for a client that never pauses
-            raise TimeoutError
-        self.connection.settimeout(remaining)
-
-    def _linger(self) -> None:
-        """Let the client finish sending before the socket is closed.
-
-        Closed with bytes unread, it would be reset, and the answer lost (RFC 9112, section 9.6).
-        """
-        deadline = time.monotonic() + LINGER
-        self.connection.shutdown(socket.SHUT_WR)
-        self._wait_until(deadline)
-        while self.rfile.read1(65536):
-            self._wait_until(deadline)
+    def _read_exactly(self, length: int) -> bytes:
+        body = self.rfile.read(length)
+        if len(body) < length:
+            raise InvalidBody("cut short")
+        return body
 
     def handle(self) -> None:
         # A client that goes away or stays silent is no fault of ours, and no news for the log.
@@ -158,9 +125,7 @@ class handler(BaseHTTPRequestHandler):  # noqa: N801 - Vercel looks for this ver
                 super().handle()
             except ValueError:  # the runtime's own, of a path that it cannot read
                 self.path = "/"  # it would read it again for its first answer
-                self._send(400, {"error": "Bad request"})
-            if not self._body_is_read:
-                self._linger()
+                self.send_error(400)
 
     def log_request(self, code: object = "-", size: object = "-") -> None:
         """Nothing: a delivery has its own log line, and a URL may hold a bypass secret."""
@@ -169,10 +134,22 @@ class handler(BaseHTTPRequestHandler):  # noqa: N801 - Vercel looks for this ver
         """Nothing: it would quote whatever a stranger sent."""
 
 
+runtime.spare(handler)
+
+
+def _text(header: str) -> str:
+    """A header's value, which the standard library takes for Latin-1, in UTF-8 where it is that."""
+    value = header.strip(" \t").encode("latin-1", "replace")
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return value.decode("latin-1")
+
+
 def _bounded(digits: str, base: int) -> int:
     """A body's or chunk's length in bytes, in what HTTP allows for digits: int() takes more."""
     if not re.fullmatch(r"[0-9]+" if base == 10 else r"[0-9A-Fa-f]+", digits):
         raise InvalidBody("malformed length")
-    if len(digits) > 10 or (length := int(digits, base)) > MAX_BODY:
+    if len(digits) > 10 or (length := int(digits, base)) > MAX_READ:
         raise BodyTooLarge("declared")
     return length

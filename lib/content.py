@@ -4,10 +4,23 @@ Every field of AiContent is a column of the table `ai_content`. To keep one more
 here, fill it in `to_row`, and add the column in `sql/schema.sql`; nothing else knows them.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from lib.event import AiGenerated
 from lib.jsontext import Json, coalesce, dump, to_text
+
+_TEXTS = (
+    "choices.0.message.content",  # OpenAI's chat completion
+    "choices.0.message.content.*.text",  # the same, in parts
+    "output.*.content.*.text",  # OpenAI's response
+    "content.*.text",  # Anthropic's message
+    "candidates.0.content.parts.*.text",  # Gemini
+    "message.content.*.text",  # Cohere
+)
+"""Where a provider's raw answer keeps its text; `*` stands for each part, and all are joined."""
+_TEXT_PARTS = (None, "text", "output_text", "message")
+"""What a part of an answer may say that it is; reasoning and calls of tools are not its text."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +46,7 @@ def to_row(event: AiGenerated) -> AiContent:
         event.ai_result if isinstance(event.ai_result, dict) else {"body": event.ai_result}
     )
     customer = event.customer_data if isinstance(event.customer_data, dict) else {}
-    body = coalesce(result.get("description"), result.get("body"), _chat_message(result), "")
+    body = coalesce(result.get("description"), result.get("body"), raw_text(result), "")
     return AiContent(
         title=to_text(coalesce(result.get("title"), "Untitled")),
         body=to_text(body),
@@ -46,12 +59,33 @@ def to_row(event: AiGenerated) -> AiContent:
     )
 
 
-def _chat_message(result: dict[str, Json]) -> Json:
-    """The message's content, as a workflow without a structured output returns it."""
-    match result:
-        case {"choices": [{"message": {"content": content}}, *_]}:
-            return content
+def raw_text(answer: dict[str, Json]) -> str | None:
+    """The text of a provider's raw answer, or of the one in its `response`; None without any."""
+    for holder in (answer, answer.get("response")):
+        for path in _TEXTS:
+            texts = [text for text in _at(holder, path.split(".")) if isinstance(text, str)]
+            if texts:
+                return "".join(texts)
     return None
+
+
+def _at(value: Json, path: list[str]) -> Iterator[Json]:
+    """The values at a path of _TEXTS."""
+    match value, path:
+        case _, []:
+            yield value
+        case [first, *_], ["0", *rest]:
+            yield from _at(first, rest)
+        case list(), ["*", *rest]:
+            for part in filter(_is_text, value):
+                yield from _at(part, rest)
+        case dict(), [name, *rest]:
+            yield from _at(value.get(name), rest)
+
+
+def _is_text(part: Json) -> bool:
+    # Gemini marks its thoughts by a member of their own.
+    return isinstance(part, dict) and part.get("type") in _TEXT_PARTS and not part.get("thought")
 
 
 def _metadata(event: AiGenerated) -> dict[str, Json]:
@@ -62,8 +96,10 @@ def _metadata(event: AiGenerated) -> dict[str, Json]:
             metadata = dict(members)
         case other:
             metadata = {"customer_data": other}
-    model = coalesce(event.meta.get("model"), event.meta.get("used_model"))
-    for name, value in (("ai_model", model), ("ai_provider", event.meta.get("provider"))):
-        if value is not None:
-            metadata[name] = value
-    return metadata
+    meta = event.meta
+    told = {
+        "ai_model": coalesce(meta.get("model"), meta.get("used_model")),
+        "ai_provider": coalesce(meta.get("provider"), meta.get("used_provider")),
+        "test_mode": True if meta.get("test_mode") is True else None,
+    }
+    return metadata | {name: value for name, value in told.items() if value is not None}

@@ -1,7 +1,8 @@
-"""Every way in which a delivery ends other than well. Each docstring is what the sender is told.
+"""Every way in which a delivery ends other than well.
 
 ModelRiver sends again whatever is not answered 2xx, so the status of an error is also the decision
-whether sending it again can help.
+whether sending it again can help. With a status other than 200 the sender is told the docstring;
+with 200 there is nothing left for it to do, and it is told that all is received.
 """
 
 import logging
@@ -22,7 +23,7 @@ class DeliveryError(Exception):
         cls.outcome = re.sub(r"(?<!^)(?=[A-Z])", "_", cls.__name__).lower()
 
     def __init__(self, reason: str) -> None:
-        """`reason` is for the log line: words of our own, a class name, an HTTP status, a SQLSTATE.
+        """`reason` is for the log line: words of ours, a class's name, an HTTP status, a SQLSTATE.
 
         Never a message from elsewhere: it might quote a secret or the AI result.
         """

@@ -2,17 +2,18 @@
 
 Three are met (https://modelriver.com/docs/webhooks, and ModelRiver's sample receivers):
 
-- documented: `type`, `event`, `ai_response`, `meta` and the rest at the top;
-- nested: the same members inside `data`, with `channel_id` and `callback_url` beside it or inside;
-- bare: no `type` anywhere, and `data` is the AI result itself.
+- documented: `event`, `ai_response`, `meta` and the rest at the top of the body;
+- nested: the same members inside `data`, any of them beside it;
+- bare: `data` is the AI result itself.
 
-What no signature covers is not believed. Two members are used all the same, because in real
-deliveries they travel outside a signed `data`, even as headers: `channel_id` and `callback_url`.
-That is safe because a callback goes to ModelRiver's own origin or nowhere.
+So a member is looked for in a row of places, nearest to the AI result first. What no signature
+covers is not believed. Two members are used all the same, because in real deliveries they travel
+outside a signed `data`, even as headers: `channel_id` and `callback_url`. That is safe because a
+callback goes to ModelRiver's own origin or nowhere.
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -20,8 +21,15 @@ from lib.errors import InvalidBody
 from lib.jsontext import Json, coalesce, parse, to_text
 from lib.signature import SignedDocument
 
+type Members = Mapping[str, Json]
+
 _AI_GENERATED = "task.ai_generated"
-_TYPES = {_AI_GENERATED, "task.completed"}
+_TYPES = (_AI_GENERATED, "task.completed")
+MAX_KEY = 1000
+"""Bytes of a channel or an event that are kept as they are: a btree index holds some 2,700."""
+MILLISECONDS_FROM = 100_000_000_000
+"""A timestamp above it counts milliseconds: as seconds it would be the year 5138."""
+YEAR_2001, YEAR_2101 = 978_307_200, 4_133_980_800
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,8 +39,10 @@ class AiGenerated:
     channel_id: str
     event: str | None
     ai_result: Json
+    ai_failed: bool
+    """There is no AI result, and ModelRiver says that there was an error."""
     customer_data: Json
-    meta: Mapping[str, Json]
+    meta: Members
     callback_url: str
     """As it came; whether it is a URL of ModelRiver's is for the callback to judge."""
     timestamp: float | None
@@ -47,87 +57,117 @@ def read(signed: SignedDocument, headers: Mapping[str, str]) -> AiGenerated | No
     """The event in a signed document, or None where there is nothing to store.
 
     There is nothing to store for another `type`, and where no `callback_url` says that somebody
-    waits. Raises InvalidBody.
+    waits. `headers` has names in lower case. Raises InvalidBody.
     """
-    document = parse(signed.text)
-    if signed.envelope is None:
-        if not isinstance(document, dict):
-            raise InvalidBody("not an object")
-        beside, signed_beside, data = document, document, document.get("data")
+    body, data, body_is_signed = _open(signed)
+    if body_is_signed and "ai_response" in body:
+        envelope: Members = body
     else:
-        beside, signed_beside, data = _object(parse(signed.envelope)), {}, document
+        envelope = _object(data) if _is_envelope(data) else {"data": data}
+    response, ai_result = _ai_response(envelope)
 
-    if signed_beside.get("type") is not None or "ai_response" in signed_beside:
-        envelope, ai_result = signed_beside, _unwrap(signed_beside)
-    elif _is_envelope(data):
-        envelope, ai_result = _object(data), _unwrap(_object(data))
-    else:
-        envelope, ai_result = {**signed_beside, "event": None}, data
-
-    callback_url = _first(
-        envelope.get("callback_url"),
-        beside.get("callback_url"),
-        headers.get("x-modelriver-callback-url"),
-    )
-    if coalesce(envelope.get("type"), _AI_GENERATED) != _AI_GENERATED or callback_url is None:
+    believed = [envelope, body] if body_is_signed else [envelope]
+    anywhere = [*believed, body, _object(data), _from_headers(headers)]
+    callback_url = _first("callback_url", anywhere, _is_given)
+    other_type = _first("type", believed, lambda kind: kind not in (None, _AI_GENERATED))
+    if callback_url is None or other_type is not None:
         return None
-    channel_id = _first(
-        _identifier(envelope.get("channel_id")),
-        _identifier(beside.get("channel_id")),
-        headers.get("mr-channel-id"),
-    )
-    event = envelope.get("event")
+
+    # A redelivery repeats the signed text, so its digest tells it from others just as well.
+    channel_id = coalesce(_first("channel_id", anywhere, _is_identifier), _digest(signed.text))
+    event = _first("event", believed)
     return AiGenerated(
-        # A redelivery repeats the signed text, so its digest tells it from others just as well.
-        channel_id=channel_id or f"sha256:{hashlib.sha256(signed.text).hexdigest()}",
-        event=None if event is None else to_text(event),
+        channel_id=_key(channel_id),
+        event=None if event is None else _key(event),
         ai_result=ai_result,
-        customer_data=envelope.get("customer_data"),
-        meta=_object(envelope.get("meta")),
-        callback_url=callback_url,
-        timestamp=_unix_seconds(
-            coalesce(envelope.get("timestamp"), signed_beside.get("timestamp"))
-        ),
+        # Nothing is stored because of it, so it may stand beside a signed null, too.
+        ai_failed=ai_result is None
+        and _first("error", [response, envelope, body], bool) is not None,
+        customer_data=coalesce(_first("customer_data", believed), _first("cached_data", believed)),
+        meta=_object(_first("meta", [*believed, response])),
+        callback_url=to_text(callback_url),
+        timestamp=_unix_seconds(_first("timestamp", believed)),
     )
 
 
-def _unwrap(envelope: Mapping[str, Json]) -> Json:
-    """The AI result itself, which the documented envelope keeps in `ai_response.data`."""
-    response = envelope.get("ai_response", envelope.get("data"))
-    return response["data"] if isinstance(response, dict) and "data" in response else response
+def _open(signed: SignedDocument) -> tuple[Members, Json, bool]:
+    """The body, its `data`, and whether the body is signed; `data` always is."""
+    document = parse(signed.text)
+    if signed.envelope is not None:
+        return _object(parse(signed.envelope)), document, False
+    if not isinstance(document, dict):
+        raise InvalidBody("not an object")
+    return document, document.get("data"), True
 
 
 def _is_envelope(data: Json) -> bool:
     # An AI result may have a member `type` of its own.
-    kind = _object(data).get("type")
-    return isinstance(kind, str) and kind in _TYPES
+    members = _object(data)
+    return "ai_response" in members or members.get("type") in _TYPES
 
 
-def _object(value: Json) -> dict[str, Json]:
+def _ai_response(envelope: Members) -> tuple[Members, Json]:
+    """What ModelRiver wrapped the AI result in, if anything, and the AI result itself."""
+    if "ai_response" not in envelope:
+        return {}, envelope.get("data")
+    response = envelope["ai_response"]
+    wrapper = _object(response)
+    if "data" in wrapper or wrapper.get("error"):
+        return wrapper, wrapper.get("data")
+    return {}, response
+
+
+def _from_headers(headers: Mapping[str, str]) -> Members:
+    """The two members that may come as headers, which may hold what Postgres does not store."""
+    names = {"channel_id": "mr-channel-id", "callback_url": "x-modelriver-callback-url"}
+    return {member: headers.get(name, "").replace("\0", "\ufffd") for member, name in names.items()}
+
+
+def _is_there(value: Json) -> bool:
+    return value is not None
+
+
+def _first(name: str, places: Iterable[Members], fits: Callable[[Json], bool] = _is_there) -> Json:
+    """The member of that name in the first place where it fits; None where it does in none."""
+    return next((place[name] for place in places if name in place and fits(place[name])), None)
+
+
+def _object(value: Json) -> Members:
     return value if isinstance(value, dict) else {}
 
 
-def _identifier(value: Json) -> Json:
-    return value if isinstance(value, (str, int, float)) and not isinstance(value, bool) else None
+def _is_given(value: Json) -> bool:
+    return value not in (None, "")
 
 
-def _first(*candidates: Json) -> str | None:
-    """The text of the first that is neither null nor empty, fit to be stored."""
-    found = coalesce(*(None if each == "" else each for each in candidates))
-    return None if found is None else to_text(found).replace("\0", "\ufffd")  # headers may hold it
+def _is_identifier(value: Json) -> bool:
+    return _is_given(value) and isinstance(value, (str, int, float)) and not isinstance(value, bool)
+
+
+def _key(value: Json) -> str:
+    """A text that an index can hold: as it is, or where it is too long, its digest."""
+    text = to_text(value)
+    return text if len(text.encode()) <= MAX_KEY else _digest(text.encode())
+
+
+def _digest(text: bytes) -> str:
+    return f"sha256:{hashlib.sha256(text).hexdigest()}"
 
 
 def _unix_seconds(timestamp: Json) -> float | None:
-    """Unix seconds of an ISO 8601 text or of a number of seconds; both are met."""
+    """Unix seconds of ISO 8601, of seconds and of milliseconds; all three are met.
+
+    None where it is none of these, or not of this century: a senseless time tells no age.
+    """
     try:
         match timestamp:
-            case bool():
-                return None
-            case int() | float():
-                return float(timestamp)
             case str():
                 moment = datetime.fromisoformat(timestamp)
-                return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+                seconds = moment.replace(tzinfo=moment.tzinfo or UTC).timestamp()
+            case int() | float() if not isinstance(timestamp, bool):
+                seconds = timestamp / 1000 if timestamp > MILLISECONDS_FROM else float(timestamp)
+            case _:
+                return None
     except (ValueError, OverflowError):
-        pass
-    return None
+        return None
+    return seconds if YEAR_2001 <= seconds < YEAR_2101 else None

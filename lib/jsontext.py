@@ -4,6 +4,7 @@ What comes out of `parse` can be stored by Postgres as text and JSONB, and dumpe
 another look: no NUL, no lone surrogate, no number that is not finite, no bottomless nesting.
 """
 
+import itertools
 import json
 import math
 import re
@@ -17,9 +18,11 @@ type Json = bool | int | float | str | list[Json] | dict[str, Json] | None
 MAX_DEPTH = 500
 """Levels of nesting. CPython's parser gives up somewhere near 1,000, less what is on the stack."""
 
-_OPENING = re.compile(r"[ \t\n\r]*\{[ \t\n\r]*")
+MAX_MEMBERS = 100
+"""Members of a body around `data`; a stranger's thousands are not looked at."""
+
+_BEFORE_NAME = re.compile(r"[ \t\n\r]*[{,][ \t\n\r]*")
 _COLON = re.compile(r"[ \t\n\r]*:[ \t\n\r]*")
-_COMMA_OR_END = re.compile(r"[ \t\n\r]*(?:,[ \t\n\r]*|(?=\}))")
 _ESCAPE = re.compile(
     r"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"  # a whole surrogate pair
     r"|(?P<unstorable>u0000|u[dD][89a-fA-F][0-9a-fA-F]{2})"
@@ -61,26 +64,35 @@ def coalesce(*values: Json) -> Json:
     return next((value for value in values if value is not None), None)
 
 
-def members(text: str) -> Iterator[tuple[str, int, int]]:
-    """Name, start and end of the value of each member of the JSON object that `text` is.
+def find_member(document: bytes, name: str) -> slice | None:
+    """Where the value of a member stands in the text of a JSON object; None where it does not.
 
-    The positions tell what a signature over a part of the text covers, which a parse and a dump
-    would not survive. Raises ValueError or RecursionError where the text is no object.
+    What a signature over a part of the text covers, a parse and a dump would not survive. Neither
+    is there one where the name stands twice, which no sender means. The object need not be JSON to
+    its end.
     """
-    at = _after(_OPENING, text, 0)
-    while not text.startswith("}", at):
-        name, at = _decoder.raw_decode(text, at)
-        start = _after(_COLON, text, at)
-        _, end = _decoder.raw_decode(text, start)
-        yield name, start, end
-        at = _after(_COMMA_OR_END, text, end)
+    try:
+        text = document.decode()
+        found = list(itertools.islice(_members(text), MAX_MEMBERS + 1))
+    except (ValueError, RecursionError):
+        return None
+    spans = [(start, end) for each, start, end in found if each == name]
+    if len(spans) != 1 or len(found) > MAX_MEMBERS:
+        return None
+    start, end = spans[0]
+    first = len(text[:start].encode())
+    return slice(first, first + len(text[start:end].encode()))
 
 
-def _after(mark: re.Pattern[str], text: str, at: int) -> int:
-    found = mark.match(text, at)
-    if not found:
-        raise ValueError(f"not an object: see position {at}")
-    return found.end()
+def _members(text: str) -> Iterator[tuple[str, int, int]]:
+    """Name, and start and end of the value, of each member of the object that `text` begins as."""
+    at = 0
+    while before := _BEFORE_NAME.match(text, at):
+        name, at = _decoder.raw_decode(text, before.end())
+        if not (colon := _COLON.match(text, at)):
+            return
+        _, at = _decoder.raw_decode(text, colon.end())
+        yield name, colon.end(), at
 
 
 def _replace_unstorable(text: str) -> str:

@@ -1,4 +1,8 @@
-"""The environment, read and checked once when the process starts."""
+"""The environment, read and checked once when the process starts.
+
+Values are pasted by hand, and what goes wrong on the way is always the same. It is said here, by
+the variable's name and never by its value, rather than found out from deliveries that fail.
+"""
 
 import re
 from collections.abc import Mapping
@@ -8,6 +12,18 @@ from urllib.parse import urlsplit
 from lib.errors import Misconfigured
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
+_URL = re.compile(r"[A-Za-z0-9._~:/?#\[\]!$&'()*+,;=%-]{1,2048}")
+"""RFC 3986's characters without @, before which parsers disagree about where a host begins. Not
+too many of them, since the standard library's parser keeps what it has parsed."""
+_HOST = re.compile(r"[a-z0-9._-]+|[0-9a-f:.]*:[0-9a-f:.]*")
+_LIST = re.compile(r"[\s,]+")
+
+_MISTAKES = {
+    r"[\ufeff\u200b-\u200f\u2060]": "has an invisible character in it",
+    r"""(^|[\s,])["'`\u201c\u2018]|["'`\u201d\u2019]($|[\s,])""": "still wears its quotes",
+    r"^(export\s+)?[A-Z][A-Z0-9_]*=": "still has a NAME= before its value",
+    r"(\\[nr])+($|[\s,])": r"ends with a literal \n",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,9 +37,9 @@ class Origin:
     @classmethod
     def of(cls, url: str) -> "Origin":
         """The origin of an http or https URL. Raises ValueError for anything else."""
-        parts = urlsplit(url)
+        parts = urlsplit(url if _URL.fullmatch(url) else "")
         scheme, host = parts.scheme.lower(), (parts.hostname or "").lower()
-        if scheme not in _DEFAULT_PORTS or not host or "@" in parts.netloc:
+        if scheme not in _DEFAULT_PORTS or not _HOST.fullmatch(host):
             raise ValueError("not an http or https URL without credentials")
         return cls(scheme, host, _DEFAULT_PORTS[scheme] if parts.port is None else parts.port)
 
@@ -47,33 +63,58 @@ class Settings:
 
     @classmethod
     def of(cls, environment: Mapping[str, str]) -> "Settings":
-        """Settings from environment variables; white space pasted around a value is dropped.
-
-        Raises Misconfigured, whose reason is the name of the first variable that is missing or
-        malformed.
-        """
+        """All of them. Raises Misconfigured for the first that is missing or malformed."""
         return cls(
-            webhook_secrets=tuple(
-                secret.encode("utf-8", "surrogateescape")
-                for secret in _required(environment, "MODELRIVER_WEBHOOK_SECRET").split()
-            ),
-            # A bearer token is printable ASCII (RFC 6750); anything else cannot be a header.
-            api_key=_required(environment, "MODELRIVER_API_KEY", r"[!-~]+"),
-            database_url=_required(environment, "DATABASE_URL", r"postgres(ql)?://[^\s/]\S*"),
-            callback_origins=_origins(environment, "MODELRIVER_CALLBACK_ORIGINS"),
+            webhook_secrets=webhook_secrets(environment),
+            api_key=api_key(environment),
+            database_url=database_url(environment),
+            callback_origins=callback_origins(environment),
         )
 
 
-def _required(environment: Mapping[str, str], name: str, pattern: str = r".+") -> str:
-    value = environment.get(name, "").strip()
-    if not re.fullmatch(pattern, value, re.DOTALL):
-        raise Misconfigured(name)
+def webhook_secrets(environment: Mapping[str, str]) -> tuple[bytes, ...]:
+    """One secret, or several while rotating, separated by blanks or commas."""
+    listed = _LIST.split(_required(environment, "MODELRIVER_WEBHOOK_SECRET"))
+    return tuple(secret.encode("utf-8", "surrogateescape") for secret in filter(None, listed))
+
+
+def api_key(environment: Mapping[str, str]) -> str:
+    """The bearer token of callbacks: printable ASCII (RFC 6750), since it becomes a header."""
+    key = _required(environment, "MODELRIVER_API_KEY")
+    if not re.fullmatch(r"[!-~]+", key):
+        raise Misconfigured("MODELRIVER_API_KEY has a blank or a letter beyond ASCII in it")
+    return key
+
+
+def database_url(environment: Mapping[str, str], name: str = "DATABASE_URL") -> str:
+    """A Postgres connection string, as a URL."""
+    url = _required(environment, name)
+    if not re.fullmatch(r"postgres(ql)?://[^\s/]\S*", url):
+        raise Misconfigured(f"{name} is not a postgresql:// URL")
+    return url
+
+
+def callback_origins(environment: Mapping[str, str]) -> frozenset[Origin]:
+    """The origins that callbacks may go to, in a list separated by blanks or commas."""
+    name = "MODELRIVER_CALLBACK_ORIGINS"
+    listed = filter(None, _LIST.split(_value(environment, name)))
+    try:
+        origins = frozenset(map(Origin.of, listed))
+    except ValueError:
+        raise Misconfigured(f"{name} has something in it that is not an origin") from None
+    return origins or frozenset({Origin("https", "api.modelriver.com", 443)})
+
+
+def _required(environment: Mapping[str, str], name: str) -> str:
+    if not (value := _value(environment, name)).strip(","):
+        raise Misconfigured(f"{name} is missing")
     return value
 
 
-def _origins(environment: Mapping[str, str], name: str) -> frozenset[Origin]:
-    urls = environment.get(name, "").split() or ["https://api.modelriver.com"]
-    try:
-        return frozenset(map(Origin.of, urls))
-    except ValueError:
-        raise Misconfigured(name) from None
+def _value(environment: Mapping[str, str], name: str) -> str:
+    """A variable's value without the white space around it."""
+    value = environment.get(name, "").strip()
+    for mistake, what in _MISTAKES.items():
+        if re.search(mistake, value):
+            raise Misconfigured(f"{name} {what}")
+    return value

@@ -10,19 +10,19 @@ A delivery counts when either scheme verifies with any configured secret.
 """
 
 import hmac
-import itertools
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from lib.errors import InvalidSignature
-from lib.jsontext import members
+from lib.jsontext import find_member
 
-TOLERANCE = 300
-"""Seconds by which a signed timestamp may differ from now, either way."""
-
-MAX_MEMBERS = 100
-"""Members of a body around `data`; a stranger's thousands are not looked at."""
+MAX_AGE = 4 * 3600
+"""Seconds that a signature over `data` alone is taken for: another channel could be written beside
+it. ModelRiver need not sign anew for each attempt, and the last comes 3 h 43 min after the first.
+Whoever repeats a body that is signed as a whole can change nothing, whatever its age."""
+MAX_AHEAD = 300
+"""Seconds that the sender's clock may be ahead."""
 
 _UNIX_SECONDS = re.compile(r"[0-9]{1,12}")
 
@@ -49,16 +49,17 @@ def verify(
         return SignedDocument(body)
 
     timestamp = headers.get("x-modelriver-timestamp", "")
-    if not _UNIX_SECONDS.fullmatch(timestamp) or abs(now - int(timestamp)) > TOLERANCE:
-        raise InvalidSignature("no signature matches, and no timestamp is fresh")
+    if not _UNIX_SECONDS.fullmatch(timestamp):
+        raise InvalidSignature("no signature matches, and there is no timestamp")
     signature, prefix = headers.get("x-modelriver-signature"), f"{timestamp}.".encode()
     if _matches(signature, secrets, prefix + body):
         return SignedDocument(body)
-    if parted := _part_data(body):
-        data, envelope = parted
-        if _matches(signature, secrets, prefix + data):
-            return SignedDocument(data, envelope)
-    raise InvalidSignature("no signature matches")
+    data = find_member(body, "data")
+    if data is None or not _matches(signature, secrets, prefix + body[data]):
+        raise InvalidSignature("no signature matches")
+    if not -MAX_AHEAD <= now - int(timestamp) <= MAX_AGE:
+        raise InvalidSignature("signed too long ago, or ahead of our clock")
+    return SignedDocument(body[data], body[: data.start] + b"null" + body[data.stop :])
 
 
 def _matches(signature: str | None, secrets: Sequence[bytes], message: bytes) -> bool:
@@ -70,17 +71,3 @@ def _matches(signature: str | None, secrets: Sequence[bytes], message: bytes) ->
         hmac.compare_digest(hmac.digest(secret, message, "sha256").hex().encode(), given)
         for secret in secrets
     )
-
-
-def _part_data(body: bytes) -> tuple[bytes, bytes] | None:
-    """The text of the one top-level `data` member, and the body with null in its place."""
-    try:
-        text = body.decode()
-        found = list(itertools.islice(members(text), MAX_MEMBERS + 1))
-    except (ValueError, RecursionError):
-        return None
-    spans = [(start, end) for name, start, end in found if name == "data"]
-    if len(spans) != 1 or len(found) > MAX_MEMBERS:
-        return None  # given twice, the one that is verified might not be the one that is used
-    start, end = spans[0]
-    return text[start:end].encode(), (text[:start] + "null" + text[end:]).encode()

@@ -12,7 +12,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import PurePath
+from pathlib import Path
 
 from lib.callback import Callbacks, failure, success
 from lib.content import to_row
@@ -43,6 +43,8 @@ The window closes 300 s after the AI result; attempts come at 0, 5, 35, 155 and 
 (https://modelriver.com/docs/webhooks/delivery-and-retries).
 """
 
+NOT_STORED = "The AI result could not be stored."
+
 _logger = logging.getLogger("modelriver")
 
 
@@ -50,19 +52,22 @@ _logger = logging.getLogger("modelriver")
 class Answer:
     """What the sender is told; what remains to be done after that; what the log will say."""
 
+    due: float
+    """The time.monotonic() by which it must be given."""
     status: int = 200
     content: dict[str, Json] = field(default_factory=lambda: {"received": True})
     note: tuple[str, str | None] | None = None
     """The id of the record that was called back, and the error that it ended with."""
     level: int = logging.INFO
-    log: dict[str, Json] = field(default_factory=lambda: {"outcome": None})
+    outcome: str = "ignored"
+    details: dict[str, Json] = field(default_factory=dict)
     milliseconds: dict[str, Json] = field(default_factory=dict)
 
     def fail(self, error: DeliveryError) -> None:
-        self.status, self.level = error.status, error.level
+        self.status, self.level, self.outcome = error.status, error.level, error.outcome
         if error.status != 200:
             self.content = {"error": error.__doc__}
-        self.log |= {"outcome": error.outcome, "reason": error.reason}
+        self.details["reason"] = error.reason
 
     @contextlib.contextmanager
     def step(self, name: str) -> Iterator[None]:
@@ -79,9 +84,7 @@ class Webhook:
     def __init__(self, environment: Mapping[str, str]) -> None:
         """Connects to nothing yet. A bad setting is logged, and answered to every delivery."""
         self.misconfigured: str | None = None
-        """The name of a variable that is missing or malformed."""
-        self._called_back: set[str] = set()
-        """Ids of late: the note on the row may still be on its way when a redelivery comes."""
+        """The name of a variable that is missing or malformed, and what is wrong with it."""
         try:
             self._settings = Settings.of(environment)
             self._database = Database(self._settings.database_url)
@@ -92,10 +95,9 @@ class Webhook:
 
     def receive(self, headers: Mapping[str, str], read_body: Callable[[], bytes]) -> Answer:
         """Do all that the sender waits for. `headers` has names in lower case. Never raises."""
-        answer = Answer()
-        deadline = time.monotonic() + ANSWER_WITHIN
+        answer = Answer(due=time.monotonic() + ANSWER_WITHIN)
         try:
-            self._process(headers, read_body(), deadline, answer)
+            self._process(headers, read_body(), answer)
         except DeliveryError as error:
             answer.fail(error)
         except Exception as error:  # noqa: BLE001 - the platform would drop the connection
@@ -109,17 +111,36 @@ class Webhook:
                 with answer.step("note"):
                     self._database.note(*answer.note, time.monotonic() + NOTE_WITHIN)
             except DeliveryError as error:
-                answer.log["note"] = error.reason
-        _write_log(answer.level, answer.log | {"ms": answer.milliseconds})
+                answer.details["note"] = error.reason
+        entry = {"outcome": answer.outcome, **answer.details, "ms": answer.milliseconds}
+        _write_log(answer.level, entry)
 
     def close(self) -> None:
         """Close the connections that are kept."""
         self._database.close()
         self._callbacks.close()
 
-    def _process(
-        self, headers: Mapping[str, str], body: bytes, deadline: float, answer: Answer
-    ) -> None:
+    def _process(self, headers: Mapping[str, str], body: bytes, answer: Answer) -> None:
+        event = self._read(headers, body, answer)
+        if event is None:
+            return
+        if event.ai_failed:
+            self._tell(event, "The AI request failed.", answer)
+            answer.outcome = "ai_failed"
+            return
+        record = self._save(event, answer)
+        if _is_settled(record):
+            answer.outcome = "known"
+            return
+        try:
+            self._return(record, event, answer)
+        except DeliveryError as error:
+            answer.note = (record.id, f"{error.outcome}: {error.reason}")
+            raise
+        answer.note = (record.id, None)
+        answer.outcome = "called_back"
+
+    def _read(self, headers: Mapping[str, str], body: bytes, answer: Answer) -> AiGenerated | None:
         if self.misconfigured:
             raise Misconfigured(self.misconfigured)
         now = time.time()
@@ -127,68 +148,56 @@ class Webhook:
             signed = verify(body, headers, self._settings.webhook_secrets, now)
         with answer.step("read"):
             event = read(signed, headers)
-            if event is None:
-                answer.log["outcome"] = "ignored"
-                return
-            content = to_row(event)
-        self._callbacks.prepare(event.callback_url)
-        age = event.age(now)
-        answer.log |= {
-            "channel": event.channel_id[:100],
-            "event": event.event and event.event[:100],
-            "age": None if age is None else round(age, 3),
-        }
+        if event:
+            age = event.age(now)
+            answer.details |= {
+                "channel": event.channel_id[:100],
+                "event": event.event and event.event[:100],
+                "age": None if age is None else round(age, 3),
+            }
+        return event
 
+    def _save(self, event: AiGenerated, answer: Answer) -> Record:
+        """Store the event, or tell who waits that it will not be, or not in time."""
+        save_by = min(answer.due, time.monotonic() + SAVE_WITHIN)
         try:
             with answer.step("save"):
-                save_by = min(deadline, time.monotonic() + SAVE_WITHIN)
-                record = self._database.save(content, save_by)
+                return self._database.save(to_row(event), save_by)
         except RecordRefused:
-            self._tell_of_failure(event, deadline, answer)
+            self._tell(event, NOT_STORED, answer)
             raise
         except DatabaseUnavailable:
             age = event.age(time.time())
             if age is not None and TELL_FROM <= age < TELL_UNTIL:
                 with contextlib.suppress(DeliveryError):  # it is a 503 either way
-                    self._tell_of_failure(event, deadline, answer)
+                    self._tell(event, NOT_STORED, answer)
             raise
-        if self._is_settled(record):
-            answer.log["outcome"] = "known"
-            return
 
-        # A record that was there before is called back as it was first signed and stored. Its URL
-        # may be a stranger's, though, who came first with a delivery that does not sign it.
+    def _return(self, record: Record, event: AiGenerated, answer: Answer) -> None:
+        """Call back with the record.
+
+        One that was there before goes back as it was first signed and stored. Its URL may be a
+        stranger's, though, who came first with a delivery that does not sign it.
+        """
         url, ai_data = event.callback_url, event.ai_result
         if not record.is_new:
             ai_data = record.stored_ai_data
             url = record.callback_url if self._callbacks.allows(record.callback_url) else url
-        payload = success(record.id, record.saved_at, TABLE, ai_data)
-        try:
-            self._call_back(url, payload, deadline, answer)
-        except DeliveryError as error:
-            answer.note = (record.id, f"{error.outcome}: {error.reason}")
-            raise
-        if len(self._called_back) > 1000:
-            self._called_back.clear()
-        self._called_back.add(record.id)
-        answer.note = (record.id, None)
-        answer.log["outcome"] = "called_back"
+        self._call_back(url, success(record.id, record.saved_at, TABLE, ai_data), answer)
 
-    def _is_settled(self, record: Record) -> bool:
-        refused = (record.callback_error or "").startswith(f"{CallbackRefused.outcome}: HTTP")
-        return record.called_back or refused or record.id in self._called_back
+    def _tell(self, event: AiGenerated, message: str, answer: Answer) -> None:
+        """Call back with a failure."""
+        self._call_back(event.callback_url, failure(message), answer)
+        answer.details["told"] = True
 
-    def _tell_of_failure(self, event: AiGenerated, deadline: float, answer: Answer) -> None:
-        self._call_back(
-            event.callback_url, failure("The AI result could not be stored."), deadline, answer
-        )
-        answer.log["told"] = True
-
-    def _call_back(
-        self, url: str, payload: dict[str, Json], deadline: float, answer: Answer
-    ) -> None:
+    def _call_back(self, url: str, payload: dict[str, Json], answer: Answer) -> None:
         with answer.step("callback"):
-            self._callbacks.send(url, payload, deadline - time.monotonic())
+            self._callbacks.send(url, payload, answer.due - time.monotonic())
+
+
+def _is_settled(record: Record) -> bool:
+    refused = (record.callback_error or "").startswith(f"{CallbackRefused.outcome}: HTTP")
+    return record.called_back or refused
 
 
 def _write_log(level: int, entry: dict[str, Json]) -> None:
@@ -196,6 +205,8 @@ def _write_log(level: int, entry: dict[str, Json]) -> None:
 
 
 def _place(error: Exception) -> str:
-    """Which error, and where it was raised; not what it says."""
-    frame = traceback.extract_tb(error.__traceback__)[-1]
-    return f"{type(error).__name__} at {PurePath(frame.filename).name}:{frame.lineno}"
+    """Which error, and the last line of this project's on the way to it; not what it says."""
+    frames = traceback.extract_tb(error.__traceback__)
+    folders = [Path(frame.filename).parents[1] for frame in frames]
+    last = max(place for place, folder in enumerate(folders) if folder == folders[0])
+    return f"{type(error).__name__} at {Path(frames[last].filename).name}:{frames[last].lineno}"

@@ -7,7 +7,7 @@ BEGIN;
 SET LOCAL lock_timeout = '10s';
 SET LOCAL client_min_messages = warning;
 
-CREATE TABLE IF NOT EXISTS ai_content_duplicates (
+CREATE TABLE IF NOT EXISTS public.ai_content_duplicates (
     moved_at TIMESTAMPTZ NOT NULL DEFAULT now(),
     content  JSONB NOT NULL
 );
@@ -16,13 +16,13 @@ WITH ranked AS (
     SELECT id, row_number() OVER (
         PARTITION BY channel_id, coalesce(event_name, '') ORDER BY created_at, id
     ) AS place
-    FROM ai_content
+    FROM public.ai_content
     WHERE channel_id IS NOT NULL
 ), moved AS (
-    DELETE FROM ai_content USING ranked
+    DELETE FROM public.ai_content USING ranked
     WHERE ai_content.id = ranked.id AND ranked.place > 1
     RETURNING ai_content.*
 )
-INSERT INTO ai_content_duplicates (content) SELECT to_jsonb(moved) FROM moved;
+INSERT INTO public.ai_content_duplicates (content) SELECT to_jsonb(moved) FROM moved;
 
 COMMIT;

@@ -13,7 +13,7 @@ SET LOCAL lock_timeout = '10s';
 SET LOCAL client_min_messages = warning;
 
 -- As ModelRiver publishes it: https://modelriver.com/docs/event-driven-ai/serverless-databases/neon
-CREATE TABLE IF NOT EXISTS ai_content (
+CREATE TABLE IF NOT EXISTS public.ai_content (
     id         UUID DEFAULT gen_random_uuid() PRIMARY KEY,
     title      TEXT NOT NULL,
     body       TEXT,
@@ -24,12 +24,12 @@ CREATE TABLE IF NOT EXISTS ai_content (
     created_at TIMESTAMPTZ DEFAULT now(),
     updated_at TIMESTAMPTZ DEFAULT now()
 );
-CREATE INDEX IF NOT EXISTS idx_ai_content_channel ON ai_content (channel_id);
-CREATE INDEX IF NOT EXISTS idx_ai_content_event ON ai_content (event_name);
-CREATE INDEX IF NOT EXISTS idx_ai_content_created ON ai_content (created_at DESC);
+CREATE INDEX IF NOT EXISTS idx_ai_content_channel ON public.ai_content (channel_id);
+CREATE INDEX IF NOT EXISTS idx_ai_content_event ON public.ai_content (event_name);
+CREATE INDEX IF NOT EXISTS idx_ai_content_created ON public.ai_content (created_at DESC);
 
 -- What this receiver keeps besides.
-ALTER TABLE ai_content
+ALTER TABLE public.ai_content
     ADD COLUMN IF NOT EXISTS ai_data        JSONB,       -- the whole AI result
     ADD COLUMN IF NOT EXISTS callback_url   TEXT,        -- where ModelRiver waits for the record
     ADD COLUMN IF NOT EXISTS called_back_at TIMESTAMPTZ, -- when ModelRiver took it
@@ -42,7 +42,7 @@ DECLARE
     pairs BIGINT;
 BEGIN
     SELECT count(*) INTO pairs FROM (
-        SELECT FROM ai_content WHERE channel_id IS NOT NULL
+        SELECT FROM public.ai_content WHERE channel_id IS NOT NULL
         GROUP BY channel_id, coalesce(event_name, '') HAVING count(*) > 1
     ) AS repeated;
     IF pairs > 0 THEN
@@ -56,6 +56,6 @@ BEGIN
 END
 $$;
 CREATE UNIQUE INDEX IF NOT EXISTS idx_ai_content_delivery
-    ON ai_content (channel_id, coalesce(event_name, '')) WHERE channel_id IS NOT NULL;
+    ON public.ai_content (channel_id, coalesce(event_name, '')) WHERE channel_id IS NOT NULL;
 
 COMMIT;

@@ -88,6 +88,10 @@ def missing(reason: PartMissing) -> Never:
     pytest.skip(str(reason))
 
 
+def new_channel() -> str:
+    return str(uuid.uuid4())
+
+
 def clone(postgres: Postgres, template: str) -> str:
     name = f"test_{uuid.uuid4().hex}"
     with psycopg.connect(postgres.url("template1"), autocommit=True) as connection:

@@ -13,6 +13,7 @@ EVENT = AiGenerated(
     channel_id="c-1",
     event="new_movie_suggestion",
     ai_result={"title": "Inception", "description": "Dreams.", "year": 2010},
+    ai_failed=False,
     customer_data={"user_id": "user_456", "category": "movies"},
     meta={"provider": "openai", "model": "gpt-4o"},
     callback_url="https://api.modelriver.com/v1/callback/c-1",
@@ -48,7 +49,7 @@ def test_a_row_as_the_reference_fills_it() -> None:
         ("just text", "Untitled", "just text"),
         ([1, "é"], "Untitled", '[1,"é"]'),
         (42, "Untitled", "42"),
-        ({"choices": [{"message": {"content": "chat"}}]}, "Untitled", "chat"),
+        ({"response": "text"}, "Untitled", ""),
         ({"choices": [{"message": {"content": "chat"}}], "body": "b"}, "Untitled", "b"),
         ({"choices": [{"message": {"content": None}}]}, "Untitled", ""),
         ({"choices": []}, "Untitled", ""),
@@ -59,6 +60,69 @@ def test_ai_results_of_any_shape(ai_result: Json, title: str, body: str) -> None
     row = to_row(replace(EVENT, ai_result=ai_result))
     assert (row.title, row.body) == (title, body)
     assert json.loads(row.ai_data) == ai_result
+
+
+CHAT: dict[str, Json] = {
+    "choices": [{"message": {"role": "assistant", "content": "Plain words."}}, {}]
+}
+TOOL: Json = {"type": "tool_use", "input": {"text": "no"}}
+THOUGHT: Json = {"text": "Hm.", "thought": True}
+PARTS: list[Json] = [{"type": "text", "text": "Plain "}, {"type": "text", "text": "words."}]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        CHAT,
+        {"choices": [{"message": {"content": PARTS}}]},
+        {"choices": [{"message": {"content": [*PARTS, {"type": "refusal", "refusal": "no"}]}}]},
+        {
+            "output": [
+                {"type": "reasoning", "content": [{"type": "reasoning_text", "text": "Hm."}]},
+                {"type": "message", "content": [{"type": "output_text", "text": "Plain words."}]},
+                {"type": "function_call", "arguments": "{}"},
+            ]
+        },
+        {
+            "output": [
+                {"type": "message", "content": [{"type": "output_text", "text": "Plain "}]},
+                {"type": "message", "content": [{"type": "output_text", "text": "words."}]},
+            ]
+        },
+        {"type": "message", "content": [{"type": "thinking", "thinking": "Hm."}, *PARTS]},
+        {"content": [*PARTS, TOOL]},
+        {"candidates": [{"content": {"parts": [{"text": "Plain "}, {"text": "words."}]}}]},
+        {"candidates": [{"content": {"parts": [THOUGHT, *PARTS]}}]},
+        {"message": {"role": "assistant", "content": PARTS}},
+    ],
+)
+def test_the_text_of_a_raw_answer_is_the_body(answer: dict[str, Json]) -> None:
+    assert to_row(replace(EVENT, ai_result=answer)).body == "Plain words."
+    deeper: Json = {"response": answer, "usage": {"total_tokens": 3}}
+    assert to_row(replace(EVENT, ai_result=deeper)).body == "Plain words."
+    structured: Json = {**answer, "description": "theirs"}
+    assert to_row(replace(EVENT, ai_result=structured)).body == "theirs"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"choices": [{"message": {"content": None, "tool_calls": [{"id": "c"}]}}]},
+        {"choices": [{"message": {"content": [{"type": "image_url", "url": "u"}]}}]},
+        {"choices": [{"message": "none"}]},
+        {"choices": [7]},
+        {"content": "a member of a structured result"},
+        {"content": [{"type": ["text"], "text": "odd"}, {"type": "tool_use", "name": "n"}]},
+        {"content": ["text"]},
+        {"candidates": []},
+        {"candidates": [{"content": {"parts": [{"functionCall": {"name": "n"}}]}}]},
+        {"message": {"content": [{"type": "text", "text": 7}]}},
+        {"output": {"content": [{"text": "no list"}]}},
+        {"response": {"response": CHAT}},
+    ],
+)
+def test_no_text_is_an_empty_body(answer: dict[str, Json]) -> None:
+    assert to_row(replace(EVENT, ai_result=answer)).body == ""
 
 
 @pytest.mark.parametrize(
@@ -87,6 +151,10 @@ def test_customer_data_of_any_shape(customer_data: Json, category: str, kept: Js
         ({"model": "m", "used_model": "u"}, {"ai_model": "m"}),
         ({"model": None, "provider": None}, {}),
         ({"provider": "p", "tokens": 7}, {"ai_provider": "p"}),
+        ({"used_provider": "p", "requested_provider": "q"}, {"ai_provider": "p"}),
+        ({"test_mode": True}, {"test_mode": True}),
+        ({"test_mode": False}, {}),
+        ({"test_mode": "no"}, {}),
     ],
 )
 def test_meta(meta: dict[str, Json], kept: Json) -> None:

@@ -1,9 +1,11 @@
 import json
+import re
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import psycopg
 import pytest
@@ -50,7 +52,8 @@ def test_a_new_row(kept: Database, rows: Connection) -> None:
     assert record.callback_url == ROW.callback_url
     (row,) = rows.execute("SELECT * FROM ai_content").fetchall()
     assert str(row["id"]) == record.id
-    assert row["created_at"] == record.saved_at
+    saved_at = row["created_at"].astimezone(UTC).isoformat(timespec="milliseconds")
+    assert record.saved_at == saved_at.replace("+00:00", "Z")
     assert (row["title"], row["body"], row["category"]) == ("Inception", "Dreams.", "movies")
     assert row["metadata"] == {"ai_model": "gpt-4o"}
     assert row["ai_data"] == {"title": "Inception", "year": 2010}
@@ -150,7 +153,6 @@ def test_a_row_from_before_this_receiver_is_completed(kept: Database, rows: Conn
 @pytest.mark.parametrize(
     ("row", "state"),
     [
-        (replace(ROW, title="a\0b"), "DataError"),
         (replace(ROW, ai_data="{"), "22P02"),
         (replace(ROW, ai_data='"\\u0000"'), "22P05"),
         (replace(ROW, channel_id="".join(map(chr, range(256, 9000)))), "54000"),
@@ -169,6 +171,109 @@ def test_a_row_that_a_constraint_of_the_owner_forbids(kept: Database, rows: Conn
     rows.execute("ALTER TABLE ai_content ADD CHECK (category <> 'movies')")
     with pytest.raises(RecordRefused, match="23514"):
         kept.save(ROW, soon())
+
+
+def test_what_psycopg_itself_cannot_send_is_no_word_of_postgres(kept: Database) -> None:
+    with pytest.raises(DatabaseUnavailable, match="DataError"):
+        kept.save(replace(ROW, title="a\0b"), soon())
+    assert kept.save(ROW, soon()).is_new
+
+
+DROP_ROW = """
+    CREATE FUNCTION drop_row() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
+    CREATE TRIGGER drop_row BEFORE {} ON ai_content FOR EACH ROW EXECUTE FUNCTION {}();
+"""
+
+
+def test_a_row_that_a_trigger_of_the_owner_drops(kept: Database, rows: Connection) -> None:
+    rows.execute(DROP_ROW.format("INSERT", "drop_row").encode())
+    with pytest.raises(RecordRefused, match="a trigger"):
+        kept.save(ROW, soon())
+
+
+@pytest.mark.parametrize("function", ["drop_row", "suppress_redundant_updates_trigger"])
+@pytest.mark.parametrize("event_name", ["e", None])
+def test_a_trigger_that_drops_the_update_does_not_hide_the_row(
+    kept: Database, rows: Connection, function: str, event_name: str | None
+) -> None:
+    rows.execute(DROP_ROW.format("UPDATE", function).encode())
+    row = replace(ROW, event_name=event_name)
+    first, again = kept.save(row, soon()), kept.save(row, soon())
+    assert (again.id, again.saved_at, again.is_new) == (first.id, first.saved_at, False)
+    assert again.stored_ai_data == {"title": "Inception", "year": 2010}
+
+
+SESSIONS = [
+    ("datestyle", "'SQL, DMY'"),
+    ("datestyle", "'German'"),
+    ("timezone", "'Asia/Kolkata'"),
+    ("client_encoding", "'SQL_ASCII'"),
+    ("client_encoding", "'LATIN1'"),
+    ("search_path", "''"),
+    ("bytea_output", "'escape'"),
+    ("intervalstyle", "'sql_standard'"),
+    ("xmloption", "'document'"),
+    ("extra_float_digits", "'-15'"),
+    ("standard_conforming_strings", "off"),
+    ("statement_timeout", "'10s'"),
+    ("default_transaction_isolation", "'serializable'"),
+    ("row_security", "off"),
+]
+
+
+@pytest.mark.parametrize(("name", "value"), SESSIONS)
+def test_whatever_a_session_is_set_to(
+    kept: Database, rows: Connection, database: str, name: str, value: str
+) -> None:
+    rows.execute(f'ALTER DATABASE "{database}" SET {name} = {value}'.encode())
+    row = replace(ROW, title="盗梦空间 é", ai_data='{"title":"盗梦空间 é","n":0.1}')
+    first, again = kept.save(row, soon()), kept.save(row, soon())
+    assert again.id == first.id
+    assert again.stored_ai_data == {"title": "盗梦空间 é", "n": 0.1}
+    assert re.fullmatch(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", first.saved_at)
+    age = datetime.now(UTC) - datetime.fromisoformat(first.saved_at)
+    assert abs(age) < timedelta(minutes=5)  # whatever the time zone
+    (found,) = rows.execute("SELECT title FROM public.ai_content").fetchall()
+    assert found["title"] == row.title
+    kept.note(first.id, None, soon())
+    assert kept.save(row, soon()).called_back
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("PGDATESTYLE", "SQL, DMY"), ("PGCLIENTENCODING", "LATIN1"), ("PGTZ", "Asia/Kolkata")],
+)
+def test_whatever_the_environment_says_of_sessions(
+    kept: Database, monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    row = replace(ROW, ai_data='"盗梦空间"')
+    assert kept.save(row, soon()).is_new
+    assert kept.save(row, soon()).stored_ai_data == "盗梦空间"
+
+
+@pytest.mark.parametrize("created_at", ["'infinity'", "'-infinity'", "NULL"])
+def test_whatever_the_owner_wrote_into_created_at(
+    kept: Database, rows: Connection, created_at: str
+) -> None:
+    kept.save(ROW, soon())
+    rows.execute(f"UPDATE ai_content SET created_at = {created_at}".encode())
+    saved_at = kept.save(ROW, soon()).saved_at
+    assert abs(datetime.now(UTC) - datetime.fromisoformat(saved_at)) < timedelta(minutes=5)
+
+
+def test_a_kept_connection_that_has_become_read_only_is_given_up(
+    postgres: Postgres, database: str, rows: Connection
+) -> None:
+    """As those of a primary that was demoted: it says so for as long as it is kept."""
+    kept = Database(postgres.url(database))
+    rows.execute(f'ALTER DATABASE "{database}" SET default_transaction_read_only = on'.encode())
+    with pytest.raises(DatabaseUnavailable, match="25006"):
+        kept.save(ROW, soon(0.1))
+    rows.execute("SET default_transaction_read_only = off")
+    rows.execute(f'ALTER DATABASE "{database}" RESET default_transaction_read_only'.encode())
+    assert kept.save(ROW, soon()).is_new
+    kept.close()
 
 
 def test_without_the_schema(postgres: Postgres, empty_database: str) -> None:
@@ -215,7 +320,7 @@ def test_unreachable() -> None:
 
 def test_an_unknown_database_is_named_as_the_reason(postgres: Postgres) -> None:
     kept = Database(postgres.url("nowhere"))
-    with pytest.raises(DatabaseUnavailable, match="no such database or role"):
+    with pytest.raises(DatabaseUnavailable, match="no such database"):
         kept.save(ROW, soon(0.5))
     kept.close()
 

@@ -1,3 +1,4 @@
+import hashlib
 import json
 from collections.abc import Mapping
 
@@ -6,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lib.errors import InvalidBody
-from lib.event import AiGenerated, read
+from lib.event import MAX_KEY, AiGenerated, read
 from lib.jsontext import Json
 from lib.signature import SignedDocument
 from tests.support import json_values
@@ -62,6 +63,7 @@ def test_documented() -> None:
         channel_id="c-1",
         event="new_movie_suggestion",
         ai_result={"title": "Inception"},
+        ai_failed=False,
         customer_data={"category": "movies"},
         meta={"provider": "openai", "model": "gpt-4o"},
         callback_url="https://api.modelriver.com/v1/callback/c-1",
@@ -233,13 +235,122 @@ def test_event_name(sent: Json, kept: str | None) -> None:
         (None, None),
         ([], None),
         (10**400, None),
-        ("0001-01-01T00:00:00+23:59", -62135683140.0),
+        (1767616496789, 1767616496.789),
+        (1767616496789.5, 1767616496.7895),
+        (100_000_000_000, None),
+        (978307199, None),
+        (978307200, 978307200.0),
+        (4133980799, 4133980799.0),
+        (4133980800, None),
+        (4133980800_000, None),
+        (0, None),
+        (-1767616496, None),
+        ("0001-01-01T00:00:00+23:59", None),
+        ("9999-12-31T23:59:59-23:59", None),
+        ("2000-12-31T23:59:59Z", None),
     ],
 )
 def test_timestamp(sent: Json, seconds: float | None) -> None:
     event = seen(whole({**DOCUMENTED, "timestamp": sent}))
     assert event.timestamp == seconds
     assert event.age(1767616500.0) == (None if seconds is None else 1767616500.0 - seconds)
+
+
+FAILED: dict[str, Json] = {"data": None, "error": {"message": "Provider request failed"}}
+FAILED_INSIDE: dict[str, Json] = {"event": "e", "ai_response": FAILED}
+ENVELOPES = {"documented": DOCUMENTED, "nested": NESTED, "bare": BARE}
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {**DOCUMENTED, "ai_response": FAILED},
+        {**DOCUMENTED, "ai_response": {"error": "no answer"}},
+        {**DOCUMENTED, "ai_response": None, "error": "no answer"},
+        {**BARE, **FAILED},
+        {**NESTED, "data": FAILED_INSIDE},
+        {**NESTED, "data": {"type": "task.ai_generated", "data": None, "error": {"code": 504}}},
+        {"callback_url": "https://x.test/", "error": "no answer"},
+    ],
+)
+def test_where_the_ai_failed_there_is_no_result(document: dict[str, Json]) -> None:
+    event = seen(whole(document))
+    assert event.ai_failed
+    assert event.ai_result is None
+
+
+def test_where_the_ai_failed_the_error_may_stand_beside_a_signed_null() -> None:
+    assert seen(data_only({**BARE, **FAILED})).ai_failed
+
+
+@pytest.mark.parametrize(
+    "ai_response",
+    [
+        {"data": {"error": "a member of the result"}},
+        {"data": None},
+        {"data": None, "error": None},
+        {"data": "", "error": "beside a result"},
+        {"data": 0, "error": "beside a result"},
+        None,
+    ],
+)
+def test_a_result_that_is_there_and_a_null_without_an_error_are_no_failure(
+    ai_response: Json,
+) -> None:
+    assert not seen(whole({**DOCUMENTED, "ai_response": ai_response})).ai_failed
+
+
+@pytest.mark.parametrize("name", ["callback_url", "channel_id"])
+@pytest.mark.parametrize("envelope", ENVELOPES.values(), ids=ENVELOPES)
+def test_channel_and_callback_url_are_found_wherever_they_stand(
+    envelope: Mapping[str, Json], name: str
+) -> None:
+    without: dict[str, Json] = {n: value for n, value in envelope.items() if n != name}
+    inner = without.get("data", {})
+    assert isinstance(inner, dict)
+    data: dict[str, Json] = {**inner, name: "inside"}
+    inside: dict[str, Json] = {**without, "data": data}
+    header = {"mr-channel-id": "header", "x-modelriver-callback-url": "header"}
+    assert getattr(seen(whole({**inside, name: "beside"}, header)), name) == (
+        "inside" if envelope is NESTED else "beside"
+    )
+    assert getattr(seen(whole(inside, header)), name) == "inside"
+    assert getattr(seen(whole(without, header)), name) == "header"
+
+
+@pytest.mark.parametrize("name", ["customer_data", "cached_data"])
+def test_customer_data_by_either_name(name: str) -> None:
+    document = {each: value for each, value in DOCUMENTED.items() if each != "customer_data"}
+    assert seen(whole({**document, name: {"a": 1}})).customer_data == {"a": 1}
+
+
+def test_meta_inside_the_response() -> None:
+    document: dict[str, Json] = {
+        **DOCUMENTED,
+        "ai_response": {"data": {}, "meta": {"used_model": "m"}},
+    }
+    assert seen(whole(document)).meta == DOCUMENTED["meta"]
+    del document["meta"]
+    assert seen(whole(document)).meta == {"used_model": "m"}
+
+
+def test_an_envelope_is_known_by_its_ai_response() -> None:
+    data: Json = {"event": "e", "ai_response": {"data": {"a": 1}}}
+    for event in (whole({**NESTED, "data": data}), data_only({**NESTED, "data": data})):
+        assert (seen(event).event, seen(event).ai_result) == ("e", {"a": 1})
+
+
+def test_a_type_on_top_with_the_result_in_data() -> None:
+    event = seen(whole({**BARE, "type": "task.ai_generated", "event": "e"}))
+    assert (event.event, event.ai_result) == ("e", {"title": "Inception"})
+
+
+@pytest.mark.parametrize("name", ["channel_id", "event"])
+def test_a_key_that_no_index_holds_is_kept_as_its_digest(name: str) -> None:
+    longest, longer = "é" * (MAX_KEY // 2), "é" * (MAX_KEY // 2) + "e"
+    assert getattr(seen(whole({**DOCUMENTED, name: longest})), name) == longest
+    digest = getattr(seen(whole({**DOCUMENTED, name: longer})), name)
+    assert digest == f"sha256:{hashlib.sha256(longer.encode()).hexdigest()}"
 
 
 @given(st.dictionaries(st.sampled_from([*DOCUMENTED, "data", "status"]), json_values))

@@ -1,7 +1,7 @@
 import pytest
 
 from lib.errors import Misconfigured
-from lib.settings import Origin, Settings
+from lib.settings import Origin, Settings, database_url
 
 GOOD = {
     "MODELRIVER_WEBHOOK_SECRET": "one two",
@@ -34,32 +34,108 @@ def test_a_missing_setting_is_named(name: str, value: str | None) -> None:
     environment = {key: text for key, text in {**GOOD, name: value}.items() if text is not None}
     with pytest.raises(Misconfigured) as caught:
         Settings.of(environment)
-    assert caught.value.reason == name
+    assert caught.value.reason == f"{name} is missing"
+
+
+NO_HEADER = "has a blank or a letter beyond ASCII in it"
+NO_URL = "is not a postgresql:// URL"
+NO_ORIGIN = "has something in it that is not an origin"
 
 
 @pytest.mark.parametrize(
-    ("name", "value"),
+    ("name", "value", "what"),
     [
-        ("MODELRIVER_API_KEY", "two words"),
-        ("MODELRIVER_API_KEY", "line\nbreak"),
-        ("MODELRIVER_API_KEY", "schlüssel"),
-        ("DATABASE_URL", "mysql://user@host/db"),
-        ("DATABASE_URL", "psql 'postgresql://user@host/db'"),
-        ("DATABASE_URL", "postgresql://"),
-        ("DATABASE_URL", "postgresql:///db"),
-        ("DATABASE_URL", "ep-x.neon.tech"),
-        ("MODELRIVER_CALLBACK_ORIGINS", "api.modelriver.com"),
-        ("MODELRIVER_CALLBACK_ORIGINS", "https://a.test ftp://b.test"),
-        ("MODELRIVER_CALLBACK_ORIGINS", "https://a.test:port"),
-        ("MODELRIVER_CALLBACK_ORIGINS", "https://user@a.test"),
+        ("MODELRIVER_API_KEY", "two words", NO_HEADER),
+        ("MODELRIVER_API_KEY", "line\nbreak", NO_HEADER),
+        ("MODELRIVER_API_KEY", "schlüssel", NO_HEADER),
+        ("DATABASE_URL", "mysql://user@host/db", NO_URL),
+        ("DATABASE_URL", "psql postgresql://user@host/db", NO_URL),
+        ("DATABASE_URL", "postgresql://", NO_URL),
+        ("DATABASE_URL", "postgresql:///db", NO_URL),
+        ("DATABASE_URL", "ep-x.neon.tech", NO_URL),
+        ("MODELRIVER_CALLBACK_ORIGINS", "api.modelriver.com", NO_ORIGIN),
+        ("MODELRIVER_CALLBACK_ORIGINS", "https://a.test ftp://b.test", NO_ORIGIN),
+        ("MODELRIVER_CALLBACK_ORIGINS", "https://a.test:port", NO_ORIGIN),
+        ("MODELRIVER_CALLBACK_ORIGINS", "https://user@a.test", NO_ORIGIN),
+        ("MODELRIVER_CALLBACK_ORIGINS", "https://a.test;https://b.test", NO_ORIGIN),
+        ("MODELRIVER_CALLBACK_ORIGINS", "https://*.modelriver.com", NO_ORIGIN),
+        ("MODELRIVER_CALLBACK_ORIGINS", "*", NO_ORIGIN),
+        ("MODELRIVER_CALLBACK_ORIGINS", "https://a.test|https://b.test", NO_ORIGIN),
+        ("MODELRIVER_CALLBACK_ORIGINS", "https://[::1", NO_ORIGIN),
+        ("MODELRIVER_CALLBACK_ORIGINS", "https://", NO_ORIGIN),
     ],
 )
-def test_a_malformed_setting_is_named_without_its_value(name: str, value: str) -> None:
+def test_a_malformed_setting_is_named_without_its_value(name: str, value: str, what: str) -> None:
     with pytest.raises(Misconfigured) as caught:
         Settings.of({**GOOD, name: value})
-    assert caught.value.reason == name
+    assert caught.value.reason == f"{name} {what}"
     assert caught.value.__cause__ is None
     assert caught.value.__suppress_context__ or caught.value.__context__ is None
+
+
+@pytest.mark.parametrize("name", [*GOOD, "MODELRIVER_CALLBACK_ORIGINS"])
+@pytest.mark.parametrize(
+    ("pasted", "what"),
+    [
+        ('"{}"', "still wears its quotes"),
+        ("'{}'", "still wears its quotes"),
+        ("\u201c{}\u201d", "still wears its quotes"),
+        ('"{}', "still wears its quotes"),
+        ("{}'", "still wears its quotes"),
+        ("{NAME}={}", "still has a NAME= before its value"),
+        ("export {NAME}={}", "still has a NAME= before its value"),
+        ("\ufeff{}", "has an invisible character in it"),
+        ("{}\u200b", "has an invisible character in it"),
+        ("{}\\n", r"ends with a literal \n"),
+        ("{}\\r\\n", r"ends with a literal \n"),
+    ],
+)
+def test_what_goes_wrong_when_values_are_pasted_is_said(name: str, pasted: str, what: str) -> None:
+    good = {**GOOD, "MODELRIVER_CALLBACK_ORIGINS": "https://api.modelriver.com"}
+    value = pasted.replace("{NAME}", name).replace("{}", good[name])
+    with pytest.raises(Misconfigured) as caught:
+        Settings.of({**good, name: value})
+    assert caught.value.reason == f"{name} {what}"
+
+
+def test_one_secret_of_several_in_quotes() -> None:
+    with pytest.raises(Misconfigured, match="still wears its quotes"):
+        Settings.of({**GOOD, "MODELRIVER_WEBHOOK_SECRET": 'new, "old", older'})
+
+
+def test_letters_that_are_at_home_in_a_secret() -> None:
+    secrets = "a\"b c=d E=f g\\nh i'j"
+    settings = Settings.of({**GOOD, "MODELRIVER_WEBHOOK_SECRET": secrets})
+    assert settings.webhook_secrets == tuple(secrets.encode().split())
+
+
+@pytest.mark.parametrize("separator", [" ", ",", ", ", "\n", " , ", ",,"])
+def test_lists_take_blanks_and_commas(separator: str) -> None:
+    origins = separator.join(["https://a.test", "http://127.0.0.1:3001", ""])
+    secrets = separator.join(["one", "two", ""])
+    settings = Settings.of(
+        {
+            **GOOD,
+            "MODELRIVER_CALLBACK_ORIGINS": origins,
+            "MODELRIVER_WEBHOOK_SECRET": secrets,
+        }
+    )
+    assert settings == Settings.of({**GOOD, "MODELRIVER_CALLBACK_ORIGINS": origins})
+    assert sorted(map(str, settings.callback_origins)) == [
+        "http://127.0.0.1:3001",
+        "https://a.test",
+    ]
+
+
+def test_a_list_of_nothing() -> None:
+    assert Settings.of({**GOOD, "MODELRIVER_CALLBACK_ORIGINS": " , "}) == Settings.of(GOOD)
+    with pytest.raises(Misconfigured, match="MODELRIVER_WEBHOOK_SECRET is missing"):
+        Settings.of({**GOOD, "MODELRIVER_WEBHOOK_SECRET": ","})
+
+
+def test_the_direct_url_is_read_by_the_same_rules() -> None:
+    environment = {"DATABASE_URL_UNPOOLED": " postgresql://u@h/d\n"}
+    assert database_url(environment, "DATABASE_URL_UNPOOLED") == "postgresql://u@h/d"
 
 
 @pytest.mark.parametrize(
@@ -74,12 +150,3 @@ def test_a_malformed_setting_is_named_without_its_value(name: str, value: str) -
 )
 def test_origin(url: str, origin: str) -> None:
     assert str(Origin.of(url)) == origin
-
-
-def test_several_origins() -> None:
-    origins = "https://a.test http://127.0.0.1:3001"
-    settings = Settings.of({**GOOD, "MODELRIVER_CALLBACK_ORIGINS": origins})
-    assert sorted(map(str, settings.callback_origins)) == [
-        "http://127.0.0.1:3001",
-        "https://a.test",
-    ]

@@ -70,14 +70,6 @@ def test_who_waits_is_told_when_the_next_redelivery_comes_too_late(
     assert all(each.problems == () for each in river.callbacks)
 
 
-def test_modelriver_is_connected_to_while_the_database_is_waited_for(
-    severed: Webhook, river: ModelRiver
-) -> None:
-    assert receive(severed, river, river.event({})).status == 503
-    assert river.connections == 1
-    assert river.callbacks == []
-
-
 def test_nobody_is_told_where_the_age_is_not_known(severed: Webhook, river: ModelRiver) -> None:
     assert receive(severed, river, river.event({}, timestamp=None)).status == 503
     assert river.callbacks == []
@@ -107,25 +99,13 @@ def test_a_note_that_fails_does_not_fail_the_delivery(
     assert json.loads(caplog.messages[-1])["note"] == "23514"
 
 
-def test_a_redelivery_before_the_note_is_not_called_back_again(
-    webhook: Webhook, river: ModelRiver
-) -> None:
-    delivery = river.sign(aged(river, 0))
-    headers = {name.lower(): value for name, value in delivery.headers.items()}
-    first = webhook.receive(headers, lambda: delivery.body)
-    again = webhook.receive(headers, lambda: delivery.body)
-    assert (first.status, again.status) == (200, 200)
-    assert again.log["outcome"] == "known"
-    assert len(river.callbacks) == 1
-
-
-def test_another_instance_knows_from_the_row_that_it_was_called_back(
+def test_a_redelivery_knows_from_the_row_that_it_was_called_back(
     webhook: Webhook, river: ModelRiver, postgres: Postgres, database: str
 ) -> None:
     payload = aged(river, 0)
     assert receive(webhook, river, payload).status == 200
     other = Webhook({**river.settings, "DATABASE_URL": postgres.url(database)})
-    assert receive(other, river, payload).log["outcome"] == "known"
+    assert receive(other, river, payload).outcome == "known"
     other.close()
     assert len(river.callbacks) == 1
 
@@ -138,14 +118,6 @@ def test_a_callback_url_that_a_stranger_put_there_first_silences_nobody(
     assert receive(webhook, river, payload).status == 200
     (callback,) = river.callbacks_for(str(payload["channel_id"]))
     assert "data" in callback.content
-
-
-def test_what_was_called_back_is_not_remembered_for_ever(
-    webhook: Webhook, river: ModelRiver
-) -> None:
-    webhook._called_back.update(map(str, range(1001)))  # noqa: SLF001
-    assert receive(webhook, river, aged(river, 0)).status == 200
-    assert len(webhook._called_back) == 1  # noqa: SLF001
 
 
 def test_a_fault_of_our_own_is_a_500_that_tells_where(
@@ -161,7 +133,8 @@ def test_a_fault_of_our_own_is_a_500_that_tells_where(
     answer = receive(webhook, river, aged(river, 0))
     assert answer.status == 500
     assert answer.content == {"error": "Internal error"}
-    assert json.loads(caplog.messages[-1])["reason"].startswith("KeyError at test_webhook.py:")
+    # Not the line of the test's, or of a library's, that raised it.
+    assert json.loads(caplog.messages[-1])["reason"].startswith("KeyError at webhook.py:")
     assert "AI content" not in caplog.text
 
 
@@ -183,5 +156,6 @@ def test_a_misconfigured_deployment_names_the_variable_once_it_starts(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     webhook = Webhook({"MODELRIVER_WEBHOOK_SECRET": "s", "MODELRIVER_API_KEY": "k"})
-    assert webhook.misconfigured == "DATABASE_URL"
-    assert json.loads(caplog.messages[0]) == {"outcome": "misconfigured", "reason": "DATABASE_URL"}
+    reason = "DATABASE_URL is missing"
+    assert webhook.misconfigured == reason
+    assert json.loads(caplog.messages[0]) == {"outcome": "misconfigured", "reason": reason}

@@ -3,9 +3,12 @@
 Everything is real but ModelRiver: the Vercel runtime, PgBouncer, Postgres, the sockets.
 """
 
+import hashlib
 import json
+import socket
 import time
 import uuid
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -18,7 +21,8 @@ from lib.local.standins.modelriver import ModelRiver, Reply, Treatment
 from lib.local.standins.pgbouncer import PgBouncer
 from lib.local.standins.postgres import Postgres
 from lib.local.standins.process import free_port
-from lib.local.standins.vercel import Vercel
+from lib.local.standins.vercel import PATH, Vercel
+from lib.signature import MAX_AGE, MAX_AHEAD
 from tests.support import HOSTILE, Stack, json_values, settled
 
 RECEIVED = {"received": True}
@@ -105,7 +109,7 @@ def test_a_wrong_signature(stack: Stack, signature: str | None) -> None:
     assert stack.modelriver.callbacks_for(c) == []
 
 
-@pytest.mark.parametrize("age", [301, -310])
+@pytest.mark.parametrize("age", [MAX_AGE + 60, -MAX_AHEAD - 10])
 def test_a_stale_signature(stack: Stack, age: float) -> None:
     c, river = channel(), stack.modelriver
     payload = river.nested(river.event(MOVIE, channel_id=c))
@@ -236,15 +240,69 @@ def test_callback_url_elsewhere(stack: Stack, url: Json) -> None:
     assert len(stack.modelriver.callbacks) == before
 
 
-def test_a_record_that_postgres_refuses(stack: Stack) -> None:
-    """An index entry has a limit; this event's name is longer, however Postgres packs it."""
-    c, name = channel(), "".join(map(chr, range(0x4E00, 0x4E00 + 6000)))
-    reply = deliver(stack, stack.modelriver.event(MOVIE, channel_id=c, event=name))
+@pytest.fixture
+def particular(stack: Stack) -> Iterator[Stack]:
+    """The table with a constraint of its owner's, which other tests' titles do not meet."""
+    constraint = "CHECK (title <> 'unwanted')"
+    stack.connection.execute(f"ALTER TABLE ai_content ADD CONSTRAINT wanted {constraint}".encode())
+    yield stack
+    stack.connection.execute("ALTER TABLE ai_content DROP CONSTRAINT wanted")
+
+
+def test_a_record_that_postgres_refuses(particular: Stack) -> None:
+    c = channel()
+    payload = particular.modelriver.event({"title": "unwanted"}, channel_id=c)
+    reply = deliver(particular, payload)
     assert (reply.status, reply.json) == (200, RECEIVED)
-    assert stack.rows(c) == []
-    (callback,) = stack.modelriver.callbacks_for(c)
+    assert particular.rows(c) == []
+    (callback,) = particular.modelriver.callbacks_for(c)
     assert callback.problems == ()
     assert callback.content["error"] == "processing_failed"
+
+
+@pytest.mark.parametrize("name", ["channel_id", "event"])
+def test_a_key_that_no_index_holds_loses_nothing(stack: Stack, name: str) -> None:
+    """An index entry has a limit; this is longer, however Postgres packs it."""
+    c, river = channel(), stack.modelriver
+    long = c + "".join(map(chr, range(0x4E00, 0x4E00 + 6000)))
+    payload = river.event(MOVIE, **{"channel_id": c, name: long})
+    payload["callback_url"] = river.callback_url(c)
+    delivery = river.sign(payload)
+    delivery = replace(
+        delivery, headers={n: v for n, v in delivery.headers.items() if "id" not in n}
+    )
+    for _ in range(2):
+        reply = river.deliver(stack.vercel.url, delivery)
+        assert (reply.status, reply.json) == (200, RECEIVED)
+        assert settled(lambda: len(river.callbacks_for(c)) == 1)
+    digest = f"sha256:{hashlib.sha256(long.encode()).hexdigest()}"
+    (row,) = stack.rows(digest if name == "channel_id" else c)
+    assert row["channel_id" if name == "channel_id" else "event_name"] == digest
+    assert row["ai_data"] == MOVIE
+
+
+@pytest.mark.parametrize("text", ["канал", "频道-à", "Å", "a b"])
+def test_a_channel_that_comes_as_a_header_in_utf_8(stack: Stack, text: str) -> None:
+    c, river = f"{channel()} {text}", stack.modelriver
+    url = river.callback_url(channel())
+    delivery = river.sign(river.event(MOVIE, channel_id=None, callback_url=url))
+    lines = [f"{name}: {value}" for name, value in delivery.headers.items() if "id" not in name]
+    length = f"Content-Length: {len(delivery.body)}"
+    head = "\r\n".join([f"POST {PATH} HTTP/1.0", *lines, f"mr-channel-id: {c}", length, "", ""])
+    with socket.create_connection(("127.0.0.1", stack.vercel.port), timeout=20) as client:
+        client.sendall(head.encode() + delivery.body)
+        assert b" 200 " in client.makefile("rb").readline()
+    (row,) = stack.rows(c)
+    assert row["ai_data"] == MOVIE
+
+
+def test_a_channel_in_latin_1_is_one_all_the_same(stack: Stack) -> None:
+    c, river = channel(), stack.modelriver
+    url = river.callback_url(c)
+    delivery = river.sign(river.event(MOVIE, channel_id=None, callback_url=url))
+    delivery = replace(delivery, headers={**delivery.headers, "mr-channel-id": f"{c} é"})
+    assert river.deliver(stack.vercel.url, delivery).status == 200  # sent in Latin-1
+    assert len(stack.rows(f"{c} é")) == 1
 
 
 @pytest.mark.parametrize("status", [408, 425, 429, 500, 503, 401, 403])
@@ -340,7 +398,8 @@ def test_a_misconfigured_deployment(modelriver: ModelRiver, name: str, value: st
         assert settled(lambda: len(vercel.log) >= 2)
         for line in vercel.log:
             entry = json.loads(line)
-            assert (entry["outcome"], entry["reason"]) == ("misconfigured", name)
+            assert entry["outcome"] == "misconfigured"
+            assert entry["reason"].startswith(f"{name} ")
         assert "dbsecret" not in "".join(vercel.log)
 
 

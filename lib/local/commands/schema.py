@@ -66,9 +66,9 @@ def place(url: str) -> str:
 def apply(url: str) -> list[str]:
     """Apply the schema over a direct connection. Returns what it changed. Raises NotApplied."""
     with _connected(url) as connection:
-        before = _shape(connection, TABLE)
+        before = _shape(connection, f"public.{TABLE}")
         connection.execute(SCHEMA.read_bytes())
-        after = _shape(connection, TABLE)
+        after = _shape(connection, f"public.{TABLE}")
     return [
         f"{'changed' if name in before else 'added'} {name}: {definition}"
         for name, definition in after.items()
@@ -79,7 +79,7 @@ def apply(url: str) -> list[str]:
 def check(url: str) -> list[str]:
     """In what the table and lib/content.py are not as the schema says. Raises NotApplied."""
     with _connected(url) as connection:
-        actual = _shape(connection, TABLE)
+        actual = _shape(connection, f"public.{TABLE}")
         expected = _expected(connection)
     if not actual:
         return [f"there is no table {TABLE}"]
@@ -141,14 +141,11 @@ def _shape(connection: psycopg.Connection, table: str) -> Shape:
 
 def _expected(connection: psycopg.Connection) -> Shape:
     """What the script makes of an empty schema."""
-    script = re.sub(r"(?m)^(BEGIN|COMMIT);$", "", SCHEMA.read_text(encoding="utf-8"))
     scratch = f"schema_check_{uuid4().hex}"
+    script = re.sub(r"(?m)^(BEGIN|COMMIT);$", "", SCHEMA.read_text(encoding="utf-8"))
+    script = script.replace("public.", f"{scratch}.")
     with connection.transaction(force_rollback=True):
         connection.execute(f"CREATE SCHEMA {scratch}".encode())
-        connection.execute(
-            "SELECT set_config('search_path', %s || current_setting('search_path'), true)",
-            [f"{scratch},"],
-        )
         connection.execute(script.encode())
         return _shape(connection, f"{scratch}.{TABLE}")
 

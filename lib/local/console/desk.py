@@ -13,7 +13,7 @@ from collections import defaultdict, deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from lib.jsontext import Json, members
+from lib.jsontext import Json, find_member
 from lib.local.standins import wire
 from lib.local.standins.modelriver import Delivery, ModelRiver, Scheme
 from lib.local.standins.redelivery import CALLBACK_WINDOW, SCHEDULE, Attempt, Redelivery, Task
@@ -443,13 +443,13 @@ def _explain(task: Task, delivery: Delivery, body: Text) -> dict[str, Json]:
         **whole,
     }
     if task.scheme == "timestamped":
-        text = delivery.body.decode()
-        start, end = next((s, e) for name, s, e in members(text) if name == "data")
+        span = find_member(delivery.body, "data") or slice(0, 0)
+        start, end = delivery.body[: span.start].decode(), delivery.body[: span.stop].decode()
         told |= {
             "over": "data",
-            "start": min(_utf16(text[:start]), _utf16(body.shown)),
-            "end": min(_utf16(text[:end]), _utf16(body.shown)),
-            "bytes": len(text[start:end].encode()),
+            "start": min(_utf16(start), _utf16(body.shown)),
+            "end": min(_utf16(end), _utf16(body.shown)),
+            "bytes": len(delivery.body[span]),
         }
     return told
 

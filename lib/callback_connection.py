@@ -1,0 +1,111 @@
+"""Connections to ModelRiver on which no answer is ever taken for another's.
+
+Python's own http.client skips no informational answer but 100: a 103 would end a callback, and the
+200 that follows it would be read by the next one on that connection.
+"""
+
+import contextlib
+import io
+import socket
+import time
+from collections.abc import Buffer
+from http.client import HTTPResponse
+from typing import Any
+
+import urllib3
+from urllib3.connection import HTTPConnection, HTTPSConnection
+
+SILENT_TIMEOUT = 2.5
+"""Seconds for the other side's TCP to confirm what it was sent: a kept connection that was dropped
+in silence must leave time for a fresh one."""
+BODY_TIMEOUT = 1.0
+"""Seconds for what follows the headers: nothing in it matters but its end."""
+
+_TCP_OPTIONS = {
+    "TCP_NODELAY": 1,
+    "TCP_KEEPIDLE": 5,
+    "TCP_KEEPINTVL": 1,
+    "TCP_KEEPCNT": 3,
+    "TCP_USER_TIMEOUT": int(SILENT_TIMEOUT * 1000),
+}
+SOCKET_OPTIONS = [
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+    *(
+        (socket.IPPROTO_TCP, int(getattr(socket, name)), value)
+        for name, value in _TCP_OPTIONS.items()
+        if hasattr(socket, name)  # macOS has not all of them
+    ),
+]
+
+
+class _Incoming(io.RawIOBase):
+    """The bytes of one answer: all of them within the socket's timeout, however they dribble in."""
+
+    def __init__(self, raw: io.RawIOBase, sock: socket.socket) -> None:
+        self._raw, self._sock = raw, sock
+        self.give_up_at = time.monotonic() + (sock.gettimeout() or 0)
+        self.waits = True
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Buffer) -> int | None:
+        remaining = self.give_up_at - time.monotonic()
+        if self.waits and remaining <= 0:
+            raise TimeoutError
+        self._sock.settimeout(remaining if self.waits else 0)
+        return self._raw.readinto(buffer)
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
+class _Reader(io.BufferedReader):
+    """Ends the connection where more has come than the one answer."""
+
+    def __init__(self, incoming: _Incoming, sock: socket.socket) -> None:
+        super().__init__(incoming)
+        self._incoming, self._sock = incoming, sock
+
+    def close(self) -> None:
+        self._incoming.waits = False
+        with contextlib.suppress(OSError, ValueError):  # nothing there; closed already
+            if self.peek(1):
+                self._sock.shutdown(socket.SHUT_RDWR)
+        super().close()
+
+
+class _FinalResponse(HTTPResponse):
+    def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - as the library has it
+        super().__init__(sock, *args, **kwargs)
+        self._incoming = _Incoming(self.fp.detach(), sock)
+        self.fp = _Reader(self._incoming, sock)
+
+    def begin(self) -> None:
+        """Read up to the headers of the final answer."""
+        super().begin()
+        while self.status < 200:
+            self.headers = None  # type: ignore[assignment]  # or it would not read on
+            super().begin()
+        self._incoming.give_up_at = time.monotonic() + BODY_TIMEOUT
+
+
+class _HttpConnection(HTTPConnection):
+    response_class = _FinalResponse
+
+
+class _HttpsConnection(HTTPSConnection):
+    response_class = _FinalResponse
+
+
+class _HttpPool(urllib3.HTTPConnectionPool):
+    ConnectionCls = _HttpConnection
+
+
+class _HttpsPool(urllib3.HTTPSConnectionPool):
+    ConnectionCls = _HttpsConnection
+
+
+POOLS = {"http": _HttpPool, "https": _HttpsPool}
+"""For a PoolManager's `pool_classes_by_scheme`."""
