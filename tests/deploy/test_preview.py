@@ -5,15 +5,18 @@ What counts is what the platforms hold afterwards: branches, rows and deployment
 
 import json
 import re
+import subprocess
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from lib.local.commands import cli
 from lib.local.standins.api import Fault
 from lib.local.standins.neon_proxy import Branch
 from lib.local.standins.postgres import SCHEMA
+from lib.local.standins.vercel import ROOT
 from lib.local.standins.vercel_api import PROJECT, TEAM
 from tests.deploy.conftest import Platforms, check_out
 
@@ -237,3 +240,23 @@ def assert_refused(
     assert said in done.stderr
     assert len(done.stderr.splitlines()) == 1
     assert "postgresql://neondb" not in done.stderr
+
+
+def test_what_the_readme_says_of_neonctl(unspoilt: Platforms) -> None:
+    lines = (ROOT / "README.md").read_text().splitlines()
+    shown = [line for line in lines if line.startswith("   ") and "neonctl " in line]
+    assert len(shown) == 3
+    path = f"{cli.program('neonctl').parent}:{unspoilt.environment['PATH']}"
+    before = unspoilt.holds()
+    script = "\n".join([*shown[:2], 'echo "$DATABASE_URL"', *shown[2:]])
+    done = subprocess.run(
+        ["bash", "-euc", script],
+        env={**unspoilt.environment, "PATH": path},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    (created,) = unspoilt.neon.api.asked("POST .*")
+    assert created.json["branch"] == {"name": "preview/my-change", "parent_id": unspoilt.main.id}
+    assert "-pooler." in done.stdout
+    assert unspoilt.holds() == before
