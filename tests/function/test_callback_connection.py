@@ -279,7 +279,7 @@ def test_connections_that_were_dropped_in_silence(serve: Serve) -> None:
     accepted: list[bool] = []
 
     def send() -> None:
-        callbacks.send(server.url, {}, timeout=9)
+        callbacks.send(server.url, {}, timeout=5)
         accepted.append(True)
 
     twelve()
