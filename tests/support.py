@@ -172,9 +172,15 @@ def open_console(postgres: Postgres, speed: float = 1.0) -> Iterator[ConsoleStac
 
 @contextmanager
 def make_dev(
-    *options: str, directory: Path = ROOT, environment: Mapping[str, str] = os.environ
+    *options: str,
+    directory: Path = ROOT,
+    environment: Mapping[str, str] = os.environ,
+    said: list[str] | None = None,
 ) -> Iterator["subprocess.Popen[str]"]:
-    """`make dev` in a process of its own, once it serves; interrupted in the end, as by Ctrl-C."""
+    """`make dev` in a process of its own, once it serves; interrupted in the end, as by Ctrl-C.
+
+    What it printed until then is added to `said`.
+    """
     with subprocess.Popen(
         [sys.executable, "-m", "lib.local", "dev", *options],
         cwd=directory,
@@ -184,7 +190,9 @@ def make_dev(
     ) as server:
         assert server.stdout
         try:
-            assert next(line for line in server.stdout if "Ctrl-C" in line)
+            printed = [] if said is None else said
+            while "Ctrl-C" not in "".join(printed):
+                printed.append(next(server.stdout))
             yield server
         finally:
             server.send_signal(signal.SIGINT)

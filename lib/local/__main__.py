@@ -59,6 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     served.add_argument("--modelriver-port", type=int, default=3001, help="of the console too")
     faster = "of ModelRiver's redelivery: at 20, a minute passes in 3 s"
     served.add_argument("--speed", type=_positive, default=1.0, help=faster)
+    served.add_argument("--neon", action="store_true", help="on a stand-in for Neon, for neonctl")
     commands.add_parser("screenshots", help="take the README's pictures of the console")
 
     applied = commands.add_parser("schema", help="apply sql/schema.sql, directly")
@@ -112,7 +113,8 @@ def _run(arguments: argparse.Namespace) -> int:
         case "demo":
             demo.run()
         case "dev":
-            dev.run(os.environ, arguments.port, arguments.modelriver_port, arguments.speed)
+            ports = (arguments.port, arguments.modelriver_port)
+            dev.run(os.environ, *ports, arguments.speed, neon=arguments.neon)
         case "screenshots":
             screenshots.run()
         case "build":

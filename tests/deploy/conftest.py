@@ -32,12 +32,6 @@ class Platforms:
     modelriver: ModelRiver
     environment: Mapping[str, str]
 
-    @property
-    def main(self) -> Branch:
-        branch = self.neon.named("main")
-        assert branch
-        return branch
-
     def execute(self, branch: Branch, statement: str) -> list[tuple[object, ...]]:
         """Over Neon's proxy, directly."""
         url = f"{self.neon.url(branch)}&hostaddr=127.0.0.1"
@@ -73,6 +67,7 @@ def neon() -> Iterator[Neon]:
     except PartMissing as reason:
         missing(reason)
     with Postgres() as postgres, Neon(postgres) as stand_in:
+        stand_in.projects["another-project-00000002"] = "another"  # so each call must name one
         yield stand_in
 
 

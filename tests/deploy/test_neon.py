@@ -1,24 +1,29 @@
 """The stand-in for Neon, by psycopg: what a deployment meets at the real one."""
 
+import os
+import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
 import pytest
 
+from lib.local.commands import cli
+from lib.local.standins import process
 from lib.local.standins.neon import Neon
 from lib.local.standins.neon_proxy import Branch
-from tests.support import settled
+from tests.support import make_dev, settled
 
+URL = re.compile(r"make send URL=(\S+)")
 DATABASE = "SELECT current_database()"
 
 
 @pytest.fixture
 def branch(neon: Neon, monkeypatch: pytest.MonkeyPatch) -> Iterator[Branch]:
     monkeypatch.setenv("PGHOSTADDR", "127.0.0.1")
-    main = neon.named("main")
-    assert main
-    made = Branch("of-a-test", main.id)
+    made = Branch("of-a-test", neon.main.id)
     neon.add(made)
     yield made
     if made.id in neon.branches:
@@ -40,9 +45,7 @@ def test_both_ways_into_both_strings(
     assert ("-pooler." in url) is pooled
     assert ask(url) == branch.id
     assert ask(url, "SELECT length(repeat('x', 3000000))") == 3_000_000
-    main = neon.named("main")
-    assert main
-    assert ask(neon.url(main, pooled=pooled)) == main.id
+    assert ask(neon.url(neon.main, pooled=pooled)) == neon.main.id
 
 
 REFUSED = {
@@ -104,3 +107,27 @@ def test_a_branch_is_a_copy_and_expires(neon: Neon, branch: Branch) -> None:
     neon.expire()
     assert child.id not in neon.branches
     assert ask(neon.url(branch), "SELECT one FROM kept") == 1
+
+
+def test_make_dev_on_it() -> None:
+    """Its variables lead neonctl there, and what neonctl says leads psycopg there."""
+    said: list[str] = []
+    ports = (f"--port={process.free_port()}", f"--modelriver-port={process.free_port()}")
+    with make_dev("--neon", *ports, said=said):
+        shown = re.findall(r"export (\w+)='?([^'\n]*)'?\n", "".join(said))
+        variables = cli.environment({**os.environ, **dict(shown)})
+        project = ("--project-id", variables["NEON_PROJECT_ID"])
+        create = ("branches", "create", "--name", "mine", *project)
+        cli.run("neonctl", *create, env=variables)
+        mine = cli.run("neonctl", "connection-string", "mine", *project, env=variables)
+        deliver = [
+            sys.executable,
+            "-m",
+            "lib.local",
+            "send",
+            "--expect-row",
+            *URL.findall("".join(said)),
+        ]
+        subprocess.run(deliver, env=variables, check=True, capture_output=True, timeout=60)
+        count = "SELECT count(*) FROM ai_content"
+        assert ask(f"{mine}&hostaddr=127.0.0.1", count) == 0

@@ -29,16 +29,16 @@ MY_CHANGE = ("preview", "--branch", "my-change")
 @pytest.fixture
 def applied(unspoilt: Platforms) -> Platforms:
     """The platforms, with the schema and one row in production."""
-    unspoilt.execute(unspoilt.main, SCHEMA.read_text())
-    unspoilt.execute(unspoilt.main, "DELETE FROM ai_content")
-    unspoilt.execute(unspoilt.main, "INSERT INTO ai_content (title) VALUES ('kept')")
+    unspoilt.execute(unspoilt.neon.main, SCHEMA.read_text())
+    unspoilt.execute(unspoilt.neon.main, "DELETE FROM ai_content")
+    unspoilt.execute(unspoilt.neon.main, "INSERT INTO ai_content (title) VALUES ('kept')")
     return unspoilt
 
 
 @pytest.fixture
 def existing(applied: Platforms) -> Iterator[Branch]:
     """A preview's branch that was there before, with a row of its own."""
-    branch = Branch("preview/my-change", applied.main.id)
+    branch = Branch("preview/my-change", applied.neon.main.id)
     applied.neon.add(branch)
     applied.execute(branch, "INSERT INTO ai_content (title) VALUES ('of the branch')")
     yield branch
@@ -80,7 +80,7 @@ def test_a_preview_its_next_pushes_and_its_end(applied: Platforms, checkout: Pat
     assert (cleanup.returncode, applied.neon.named(f"preview/{AWKWARD}")) == (0, None)
     again = applied.make(checkout, *named, "--delete")
     assert (again.returncode, again.stdout) == (0, f"there is no branch preview/{AWKWARD}\n")
-    assert applied.execute(applied.main, ROWS) == [("kept",)]
+    assert applied.execute(applied.neon.main, ROWS) == [("kept",)]
     said = "".join(each.stdout + each.stderr for each in (first, second, third, cleanup, again))
     secrets = (applied.neon.password, applied.neon.key, applied.vercel.token)
     for secret in (*secrets, applied.modelriver.secret, applied.modelriver.api_key):
@@ -88,22 +88,22 @@ def test_a_preview_its_next_pushes_and_its_end(applied: Platforms, checkout: Pat
 
 
 def test_production(unspoilt: Platforms, checkout: Path) -> None:
-    unspoilt.execute(unspoilt.main, "DROP TABLE IF EXISTS ai_content")
-    pooled = unspoilt.neon.url(unspoilt.main, pooled=True)
+    unspoilt.execute(unspoilt.neon.main, "DROP TABLE IF EXISTS ai_content")
+    pooled = unspoilt.neon.url(unspoilt.neon.main, pooled=True)
     unspoilt.vercel.settings["production"]["DATABASE_URL"] = pooled
-    urls = {"DATABASE_URL": pooled, "DATABASE_URL_UNPOOLED": unspoilt.neon.url(unspoilt.main)}
+    urls = {"DATABASE_URL": pooled, "DATABASE_URL_UNPOOLED": unspoilt.neon.url(unspoilt.neon.main)}
     before = unspoilt.holds()
     bare = unspoilt.make(checkout, "production", **urls)
     assert (bare.returncode, unspoilt.holds()) == (1, before)
     assert "there is no table ai_content" in bare.stderr
 
-    unspoilt.execute(unspoilt.main, SCHEMA.read_text())
+    unspoilt.execute(unspoilt.neon.main, SCHEMA.read_text())
     done = unspoilt.make(checkout, "production", **urls)
     assert done.returncode == 0, done.stderr
     deployment = [*unspoilt.vercel.deployments.values()][-1]
     assert deployment.target == "production"
     assert done.stdout.splitlines()[-1] == f"https://{deployment.host}"
-    assert unspoilt.execute(unspoilt.main, ROWS) == []
+    assert unspoilt.execute(unspoilt.neon.main, ROWS) == []
 
 
 def test_a_deployment_that_does_not_do_its_job_is_removed(
@@ -128,6 +128,11 @@ BRANCHES = "/projects/[^/]+/branches"
 FAULTS: dict[str, tuple[dict[str, Fault], dict[str, str], str]] = {
     "Neon does not answer": (
         {f"GET {BRANCHES}.*": Fault()},
+        {},
+        "neonctl branches get: Service unavailable",
+    ),
+    "Neon does not answer just now": (
+        {f"GET {BRANCHES}": Fault(once=True)},
         {},
         "neonctl branches get: Service unavailable",
     ),
@@ -257,6 +262,9 @@ def test_what_the_readme_says_of_neonctl(unspoilt: Platforms) -> None:
         check=True,
     )
     (created,) = unspoilt.neon.api.asked("POST .*")
-    assert created.json["branch"] == {"name": "preview/my-change", "parent_id": unspoilt.main.id}
+    assert created.json["branch"] == {
+        "name": "preview/my-change",
+        "parent_id": unspoilt.neon.main.id,
+    }
     assert "-pooler." in done.stdout
     assert unspoilt.holds() == before

@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from lib.local.console.desk import Desk
 from lib.local.console.server import Console
 from lib.local.standins import process
 from lib.local.standins.modelriver import ModelRiver
+from lib.local.standins.neon import PROJECT, Neon
 from lib.local.standins.pgbouncer import pooled
 from lib.local.standins.postgres import SCHEMA, Postgres
 from lib.local.standins.proxy import Proxy
@@ -40,20 +41,24 @@ class _Database:
     direct_url: str
     is_ours: bool
     """Whether it is the embedded one, which follows sql/schema.sql."""
+    variables: Mapping[str, str] = field(default_factory=dict)
+    """What leads neonctl to it."""
 
 
-def run(environment: Mapping[str, str], port: int, modelriver_port: int, speed: float) -> None:
+def run(
+    environment: Mapping[str, str], port: int, modelriver_port: int, speed: float, *, neon: bool
+) -> None:
     """Serve until interrupted. Raises RuntimeError where a port is taken.
 
     With DATABASE_URL in the environment that database is used, a Neon branch say; otherwise an
-    embedded one, kept between runs. At a `speed` of 20, a minute of ModelRiver's redelivery passes
-    in 3 s.
+    embedded one, kept between runs. With `neon` it is a stand-in for Neon, which keeps nothing. At
+    a `speed` of 20, a minute of ModelRiver's redelivery passes in 3 s.
     """
     for each in (port, modelriver_port):
         if process.listens(each):
             raise RuntimeError(f"port {each} is taken: stop what listens there, or choose another")
     with ExitStack() as parts:
-        database = _given(environment) or _embedded(parts)
+        database = _on_neon(parts) if neon else _given(environment) or _embedded(parts)
         secret = (environment.get("MODELRIVER_WEBHOOK_SECRET", "").split() or ["whsec-local"])[0]
         modelriver = parts.enter_context(ModelRiver(secret, port=modelriver_port))
         url = f"http://127.0.0.1:{port}{PATH}"
@@ -84,8 +89,10 @@ def _introduce(url: str, modelriver: ModelRiver, database: _Database) -> None:
     print(f"  export MODELRIVER_WEBHOOK_SECRET={modelriver.secret}")
     print(f"  export MODELRIVER_CALLBACK_ORIGINS={modelriver.origin}")
     if database.is_ours:
-        print(f"  export DATABASE_URL={database.url}")
-        print(f"  export DATABASE_URL_UNPOOLED={database.direct_url}")
+        print(f"  export DATABASE_URL='{database.url}'")
+        print(f"  export DATABASE_URL_UNPOOLED='{database.direct_url}'")
+    for name, value in database.variables.items():
+        print(f"  export {name}={value}")
     print(f"  make send URL={url}")
     print("Ctrl-C ends it all.", flush=True)
 
@@ -187,6 +194,17 @@ def _embedded(parts: ExitStack) -> _Database:
     url = pooled(postgres, parts)
     through = "" if url == postgres.url() else ", through PgBouncer"
     return _Database(f"Postgres in {folder}{through}", url, postgres.url(), is_ours=True)
+
+
+def _on_neon(parts: ExitStack) -> _Database:
+    neon = parts.enter_context(Neon(parts.enter_context(Postgres())))
+    # Its hosts have no address of their own.
+    pooled_url, direct_url = (
+        f"{neon.url(neon.main, pooled=each)}&hostaddr=127.0.0.1" for each in (True, False)
+    )
+    schema.apply(direct_url)
+    name = f"stand-in for Neon, project {PROJECT}, branch main"
+    return _Database(name, pooled_url, direct_url, is_ours=True, variables=neon.environment)
 
 
 def _folder() -> Path:

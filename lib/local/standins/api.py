@@ -40,11 +40,11 @@ class Refused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """A request that fails: instead of being done, or afterwards, so that the answer is lost."""
+    """What is answered instead of being done; with `once`, to the next such request alone."""
 
     status: int = 503
     message: str = "Service unavailable, try again later"
-    done: bool = False
+    once: bool = False
 
 
 class Api:
@@ -102,19 +102,15 @@ class Api:
         if request.headers.get("authorization") != f"Bearer {self._key}":
             raise Refused(401, "The key is not valid", "forbidden")
         line = f"{request.method} {request.path}"
-        faults = (each for pattern, each in self.faults.items() if re.fullmatch(pattern, line))
-        fault = next(faults, None)
-        if fault and not fault.done:
-            raise Refused(fault.status, fault.message)
+        for pattern, fault in self.faults.items():
+            if re.fullmatch(pattern, line):
+                if fault.once:
+                    del self.faults[pattern]
+                raise Refused(fault.status, fault.message)
         for pattern, do in self._routes.items():
             if found := re.fullmatch(pattern, line):
-                content = do(request, *found.groups())
-                break
-        else:
-            raise Refused(404, "There is no such thing", "not_found")
-        if fault:
-            raise Refused(fault.status, fault.message)
-        return content
+                return do(request, *found.groups())
+        raise Refused(404, "There is no such thing", "not_found")
 
 
 def _handler(api: Api) -> type[BaseHTTPRequestHandler]:

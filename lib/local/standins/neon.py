@@ -75,6 +75,11 @@ class Neon:
             "PGHOSTADDR": "127.0.0.1",
         }
 
+    @property
+    def main(self) -> Branch:
+        """The branch that all others come from."""
+        return next(iter(self.branches.values()))
+
     def named(self, name: str) -> Branch | None:
         return next((each for each in self.branches.values() if each.name == name), None)
 
