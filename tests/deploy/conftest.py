@@ -42,7 +42,7 @@ class Platforms:
     def holds(self) -> tuple[object, ...]:
         """All that a command may have changed."""
         branches = {each.id: each.name for each in self.neon.branches.values()}
-        return branches, dict(self.vercel.projects), set(self.vercel.deployments)
+        return branches, set(self.vercel.deployments)
 
     def make(
         self, checkout: Path, *arguments: str, **changed: str

@@ -146,7 +146,7 @@ FAULTS: dict[str, tuple[dict[str, Fault], dict[str, str], str]] = {
     "no project": ({}, {"NEON_PROJECT_ID": ""}, "set NEON_PROJECT_ID; nothing was made"),
     "another project": ({}, {"NEON_PROJECT_ID": "none"}, "is NEON_PROJECT_ID"),
     "no secret": ({}, {"MODELRIVER_WEBHOOK_SECRET": ""}, "set MODELRIVER_WEBHOOK_SECRET"),
-    "not linked": ({}, {"VERCEL_PROJECT_ID": ""}, "Run `vercel link`, or set"),
+    "not linked": ({}, {"VERCEL_PROJECT_ID": ""}, "VERCEL_PROJECT_ID; nothing was made"),
     "another project of Vercel's": ({}, {"VERCEL_PROJECT_ID": "prj"}, "Project not found"),
     "an expired token": ({}, {"VERCEL_TOKEN": "old"}, "vercel pull --yes: "),
     "Vercel does not answer": ({}, {"XDG_DATA_HOME": "nowhere"}, "vercel pull --yes: "),

@@ -99,16 +99,13 @@ class Neon:
         project = "/projects/([^/]+)"
         branch = f"{project}/branches/([^/]+)"
         return {
-            "GET /users/me": lambda _: {"id": "local", "email": "you@localhost", "login": "local"},
             "GET /users/me/organizations": lambda _: {"organizations": []},
             "GET /projects": lambda _: {
                 "projects": [{"id": each, "name": name} for each, name in self.projects.items()]
             },
-            f"GET {project}": lambda _, given: {"project": {"id": self._project(given)}},
             f"GET {project}/branches": self._list,
             f"POST {project}/branches": self._create,
             f"GET {branch}": lambda _, *ids: {"branch": self._shown(self._branch(*ids))},
-            f"PATCH {branch}": self._change,
             f"DELETE {branch}": self._delete,
             f"GET {branch}/endpoints": lambda _, *ids: {
                 "endpoints": [self._compute(self._branch(*ids))]
@@ -160,15 +157,6 @@ class Neon:
             "operations": [],
             "connection_uris": [{"connection_uri": self.url(branch)}],
         }
-
-    def _change(self, request: Request, *ids: str) -> Json:
-        branch = self._branch(*ids)
-        wanted = request.json["branch"]
-        assert isinstance(wanted, dict)
-        branch.name = str(wanted.get("name", branch.name))
-        if "expires_at" in wanted:
-            branch.expires_at = str(wanted["expires_at"]) if wanted["expires_at"] else None
-        return {"branch": self._shown(branch)}
 
     def _delete(self, _: Request, *ids: str) -> Json:
         branch = self._branch(*ids)

@@ -1,7 +1,8 @@
 """Vercel's API on one machine, as far as pull, deploy --prebuilt, inspect and remove go.
 
 A deployment is the built function in a process of its own, with the variables that it was deployed
-with, behind TLS. The platform's routes, static files and builds are not here.
+with, behind TLS. The platform's routes, static files and builds are not here, nor functions whose
+files lie elsewhere (built without `--standalone`).
 """
 
 import hashlib
@@ -53,8 +54,6 @@ class VercelApi:
         self.token = secrets.token_hex(12)
         self.settings: dict[str, dict[str, str]] = {"preview": {}, "production": {}}
         """The project's environment variables, by target."""
-        self.projects = {PROJECT: "receiver"}
-        """Names by id."""
         self.deployments: dict[str, Deployment] = {}
         """By id."""
         self.authority = tls.Authority()
@@ -96,7 +95,6 @@ class VercelApi:
             f"GET (?:/v2)?/teams/(?:{TEAM}|local)": lambda _: team,
             "GET /v[12]/teams": lambda _: {"teams": [team], "pagination": {"count": 1}},
             "GET /v9/projects/([^/]+)": self._project,
-            "POST /v[0-9]+/projects": self._create_project,
             f"GET /v3/env/pull/{PROJECT}/([^/]+)": lambda _, target: {
                 "env": {**self.settings[target]}
             },
@@ -111,15 +109,9 @@ class VercelApi:
 
     def _project(self, request: Request, given: str) -> Json:
         _demand_team(request)
-        for project, name in self.projects.items():
-            if given in {project, name}:
-                return {"id": project, "name": name, "accountId": TEAM, "framework": None}
-        raise Refused(404, "Project not found", "not_found")
-
-    def _create_project(self, request: Request) -> Json:
-        name = str(request.json["name"])
-        self.projects[f"prj_{name}"] = name
-        return {"id": f"prj_{name}", "name": name, "accountId": TEAM}
+        if given != PROJECT:
+            raise Refused(404, "Project not found", "not_found")
+        return {"id": PROJECT, "name": "receiver", "accountId": TEAM, "framework": None}
 
     def _upload(self, request: Request) -> Json:
         digest = hashlib.sha1(request.body, usedforsecurity=False).hexdigest()
@@ -159,7 +151,10 @@ class VercelApi:
                 to.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(self._files / sha, to)
         variables = {"VERCEL_ENV": deployment.target, **deployment.settings}
-        instance = deployment.parts.enter_context(Vercel(variables, built=folder))
+        try:
+            instance = deployment.parts.enter_context(Vercel(variables, built=folder))
+        except RuntimeError as error:  # Vercel would find out with the first request
+            raise Refused(500, str(error)) from None
         context = self.authority.context()
 
         def serve(plain: socket.socket) -> None:
