@@ -17,7 +17,7 @@ import requests
 import urllib3
 from requests.adapters import HTTPAdapter
 
-from lib.callback_connection import POOLS, SOCKET_OPTIONS
+from lib.callback_connection import SOCKET_OPTIONS
 from lib.errors import CallbackRefused, CallbackUnavailable
 from lib.jsontext import Json, dump
 from lib.settings import Origin
@@ -139,7 +139,6 @@ class _Adapter(HTTPAdapter):
         super().init_poolmanager(
             *args, ssl_context=self._tls, socket_options=SOCKET_OPTIONS, **kwargs
         )
-        self.poolmanager.pool_classes_by_scheme = POOLS
 
     def cert_verify(self, *_: object) -> None:
         """Nothing: the context verifies already, and this would load the authorities again."""

@@ -12,8 +12,7 @@ from collections.abc import Buffer
 from http.client import HTTPResponse
 from typing import Any
 
-import urllib3
-from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connection import HTTPConnection
 
 SILENT_TIMEOUT = 2.5
 """Seconds for the other side's TCP to confirm what it was sent: a kept connection that was dropped
@@ -91,21 +90,5 @@ class _FinalResponse(HTTPResponse):
         self._incoming.give_up_at = time.monotonic() + BODY_TIMEOUT
 
 
-class _HttpConnection(HTTPConnection):
-    response_class = _FinalResponse
-
-
-class _HttpsConnection(HTTPSConnection):
-    response_class = _FinalResponse
-
-
-class _HttpPool(urllib3.HTTPConnectionPool):
-    ConnectionCls = _HttpConnection
-
-
-class _HttpsPool(urllib3.HTTPSConnectionPool):
-    ConnectionCls = _HttpsConnection
-
-
-POOLS = {"http": _HttpPool, "https": _HttpsPool}
-"""For a PoolManager's `pool_classes_by_scheme`."""
+# For plain connections and those over TLS, which are made of them.
+HTTPConnection.response_class = _FinalResponse

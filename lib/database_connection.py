@@ -44,66 +44,50 @@ _CLASSES = {
 """By the class of the SQLSTATE (https://www.postgresql.org/docs/current/errcodes-appendix.html).
 Any other, say a table that is not there, is for LATER."""
 
-_CONNECT_FAULTS = (
+_CONNECT_FAULTS = {
     # Neon's proxy (https://neon.com/docs/connect/connection-errors).
-    ("Endpoint ID is not specified", "Neon cannot tell the endpoint: the host's name is not sent"),
-    ("requested endpoint could not be found", "Neon's endpoint is not found"),
-    ("endpoint is disabled", "Neon's endpoint is disabled"),
-    ("endpoint has been disabled", "Neon's endpoint is disabled"),
-    ("concurrently active endpoints", "over Neon's limit of active endpoints"),
-    ("exceeded the", "over Neon's quota"),
-    ("compute node", "Neon's compute cannot be reached"),
-    ("control plane", "Neon's control plane cannot be reached"),
-    ("acquire permit", "too many connections at once for Neon"),
-    ("connection is insecure", "TLS is demanded: sslmode=require is missing"),
-    # Certificates, before whatever else "does not exist".
-    ("root certificate", "the root certificate of sslrootcert cannot be read"),
-    ("certificate", "the server's certificate is refused"),
-    ("does not support SSL", "the server speaks no TLS, which sslmode demands"),
-    ("SSL required", "TLS is demanded: sslmode=require is missing"),
-    ("no encryption", "TLS is demanded, or pg_hba.conf has no entry for this client"),
-    ("pg_hba.conf", "pg_hba.conf has no entry for this client"),
-    ("SSL", "TLS failed"),
-    # Who may come in.
-    ("channel binding", "channel binding failed"),
-    ("password authentication failed", "password refused"),
-    ("no password supplied", "the URL has no password"),
-    ("SASL", "authentication failed"),
-    ("SCRAM", "authentication failed"),
-    ("authentication", "authentication failed"),
-    ("not permitted to log in", "the role may not log in"),
-    # What a pooler in transaction mode does not take.
-    ("unsupported startup parameter", "the pooler refuses an option of the URL"),
-    # How many.
-    ("too many", "too many connections"),
-    ("no more connections allowed", "too many connections"),
-    ("connections exceeded", "too many connections"),
-    ("connection slots are reserved", "too many connections"),
+    "Neon cannot tell the endpoint: the host's name is not sent": ["endpoint id is not specified"],
+    "Neon's endpoint is not found": ["endpoint could not be found"],
+    "Neon's endpoint is disabled": ["endpoint is disabled", "endpoint has been disabled"],
+    "over Neon's limit of active endpoints": ["concurrently active endpoints"],
+    "over Neon's quota": ["exceeded the"],
+    "Neon's compute cannot be reached": ["compute node", "control plane"],
+    # TLS. Certificates come before whatever else "does not exist".
+    "the root certificate of sslrootcert cannot be read": ["root certificate"],
+    "the server's certificate is refused": ["certificate"],
+    "the server speaks no TLS, which sslmode demands": ["does not support ssl"],
+    "TLS is demanded: sslmode=require is missing": ["connection is insecure", "ssl required"],
+    "TLS is demanded, or pg_hba.conf has no entry for this client": ["no encryption"],
+    "pg_hba.conf has no entry for this client": ["pg_hba.conf"],
+    "TLS failed": ["ssl"],
+    # Who may come in, and with what.
+    "channel binding failed": ["channel binding"],
+    "password refused": ["password authentication failed"],
+    "the URL has no password": ["no password supplied"],
+    "authentication failed": ["authentication", "sasl", "scram"],
+    "the role may not log in": ["not permitted to log in"],
+    "the pooler refuses an option of the URL": ["unsupported startup parameter"],
+    "too many connections": [
+        *("too many", "no more connections allowed", "connections exceeded"),
+        *("slots are reserved", "acquire permit"),
+    ],
     # Not now.
-    ("starting up", "the database is starting up"),
-    ("not yet accepting", "the database is starting up"),
-    ("shutting down", "the database is shutting down"),
-    ("recovery mode", "the database is recovering from a crash"),
-    ("server login has been failing", "the pooler cannot log in to the database"),
-    ("server login failed", "the pooler cannot log in to the database"),
-    ("server down", "the pooler has no database server"),
-    ("query_wait_timeout", "the pooler has no free connection"),
+    "the database is starting up": ["starting up", "not yet accepting"],
+    "the database is shutting down": ["shutting down"],
+    "the database is recovering from a crash": ["recovery mode"],
+    "the pooler cannot log in to the database": ["server login"],
+    "the pooler has no database server": ["server down"],
+    "the pooler has no free connection": ["query_wait_timeout"],
     # Not there.
-    ("no such user", "no such role"),
-    ("no such database", "no such database"),
-    ('database "" does not exist', "no such database"),
-    ('role "" does not exist', "no such role"),
-    ("resolve", "host name not found"),
-    ("translate host name", "host name not found"),
-    ("Connection refused", "connection refused"),
-    ("unreachable", "no way to the host"),
-    ("No route to host", "no way to the host"),
-    ("timeout", "connect timed out"),
-    ("timed out", "connect timed out"),
-    ("closed the connection", "the connection was closed"),
-    ("reset by peer", "the connection was closed"),
-)
-"""What a message has in it, the most specific first, and what the log says of it."""
+    "no such database": ["no such database", 'database "" does not exist'],
+    "no such role": ["no such user", 'role "" does not exist'],
+    "host name not found": ["resolve", "translate host name"],
+    "connection refused": ["connection refused"],
+    "no way to the host": ["unreachable", "no route to host"],
+    "connect timed out": ["timeout", "timed out"],
+    "the connection was closed": ["closed the connection", "reset by peer"],
+}
+"""What the log says of a failed connect, the most specific first, and by what it is known."""
 
 
 class BoundedConnection(psycopg.Connection[TupleRow]):
@@ -158,5 +142,7 @@ def fate(error: psycopg.Error) -> Fate:
 
 def _connect_fault(error: psycopg.Error) -> str:
     said = re.sub(r'"[^"]*"', '""', str(error)).lower()  # names may be anything
-    found = (words for sign, words in _CONNECT_FAULTS if sign.lower() in said)
-    return next(found, type(error).__name__)
+    for words, signs in _CONNECT_FAULTS.items():
+        if any(sign in said for sign in signs):
+            return words
+    return type(error).__name__

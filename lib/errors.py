@@ -7,6 +7,8 @@ with 200 there is nothing left for it to do, and it is told that all is received
 
 import logging
 import re
+import traceback
+from pathlib import Path
 from typing import ClassVar
 
 
@@ -73,3 +75,11 @@ class CallbackUnavailable(DeliveryError, status=503):
 
 class CallbackRefused(DeliveryError, status=200, level=logging.ERROR):
     """Callback refused for good"""
+
+
+def place(error: Exception) -> str:
+    """Which error, and the last line of this project's on the way to it; not what it says."""
+    frames = traceback.extract_tb(error.__traceback__)
+    folders = [Path(frame.filename).parents[1] for frame in frames]
+    last = max(place for place, folder in enumerate(folders) if folder == folders[0])
+    return f"{type(error).__name__} at {Path(frames[last].filename).name}:{frames[last].lineno}"

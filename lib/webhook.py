@@ -1,18 +1,15 @@
 """What becomes of a delivery: verified, read, stored, called back. All decisions are made here.
 
-A 2xx means that nothing is left to do: the row is committed and ModelRiver has taken the callback,
-has refused it for good, or knows of the failure. Whatever sending it again can cure is answered
-503. So a crash at any point is safe: ModelRiver's redelivery finds the row, and only what is
-missing is done.
+A 2xx means that nothing is left to do: the row is committed and ModelRiver has taken the callback
+or refused it for good, or it knows of the failure. Whatever sending it again can cure is answered
+503. So a crash at any point is safe: a redelivery finds the row, and does only what is missing.
 """
 
 import contextlib
 import logging
 import time
-import traceback
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from lib.callback import Callbacks, failure, success
 from lib.content import to_row
@@ -24,6 +21,7 @@ from lib.errors import (
     InternalError,
     Misconfigured,
     RecordRefused,
+    place,
 )
 from lib.event import AiGenerated, read
 from lib.jsontext import Json, dump
@@ -37,12 +35,9 @@ SAVE_WITHIN = 12.0
 NOTE_WITHIN = 4.0
 """Seconds for the note after the answer, still within the function's maxDuration."""
 TELL_FROM, TELL_UNTIL = 150.0, 300.0
-"""Ages in seconds of an AI result whose next redelivery would come too late for its callback.
-
-The window closes 300 s after the AI result; attempts come at 0, 5, 35, 155 and 755 s
-(https://modelriver.com/docs/webhooks/delivery-and-retries).
-"""
-
+"""Seconds after the AI result between which a person who waits is told that it failed: the window
+closes at 300, and attempts come at 0, 5, 35, 155 and 755
+(https://modelriver.com/docs/webhooks/delivery-and-retries)."""
 NOT_STORED = "The AI result could not be stored."
 
 _logger = logging.getLogger("modelriver")
@@ -101,7 +96,7 @@ class Webhook:
         except DeliveryError as error:
             answer.fail(error)
         except Exception as error:  # noqa: BLE001 - the platform would drop the connection
-            answer.fail(InternalError(_place(error)))
+            answer.fail(InternalError(place(error)))
         return answer
 
     def conclude(self, answer: Answer) -> None:
@@ -174,10 +169,9 @@ class Webhook:
             raise
 
     def _return(self, record: Record, event: AiGenerated, answer: Answer) -> None:
-        """Call back with the record.
+        """Call back with the record: one that was there before as it was first signed and stored.
 
-        One that was there before goes back as it was first signed and stored. Its URL may be a
-        stranger's, though, who came first with a delivery that does not sign it.
+        Its URL may be a stranger's, though, who came first with a delivery that does not sign it.
         """
         url, ai_data = event.callback_url, event.ai_result
         if not record.is_new:
@@ -186,7 +180,6 @@ class Webhook:
         self._call_back(url, success(record.id, record.saved_at, TABLE, ai_data), answer)
 
     def _tell(self, event: AiGenerated, message: str, answer: Answer) -> None:
-        """Call back with a failure."""
         self._call_back(event.callback_url, failure(message), answer)
         answer.details["told"] = True
 
@@ -196,17 +189,9 @@ class Webhook:
 
 
 def _is_settled(record: Record) -> bool:
-    refused = (record.callback_error or "").startswith(f"{CallbackRefused.outcome}: HTTP")
-    return record.called_back or refused
+    refused = f"{CallbackRefused.outcome}: HTTP"
+    return record.called_back or (record.callback_error or "").startswith(refused)
 
 
 def _write_log(level: int, entry: dict[str, Json]) -> None:
     _logger.log(level, "%s", dump(entry))
-
-
-def _place(error: Exception) -> str:
-    """Which error, and the last line of this project's on the way to it; not what it says."""
-    frames = traceback.extract_tb(error.__traceback__)
-    folders = [Path(frame.filename).parents[1] for frame in frames]
-    last = max(place for place, folder in enumerate(folders) if folder == folders[0])
-    return f"{type(error).__name__} at {Path(frames[last].filename).name}:{frames[last].lineno}"

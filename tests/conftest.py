@@ -3,18 +3,22 @@
 A part that this machine lacks makes its tests skip and say so. With CI=true nothing may skip.
 """
 
+import re
 import signal
+from collections import Counter
 from collections.abc import Iterator
 
 import pytest
 from hypothesis import HealthCheck, settings
 
+from lib.local.database import Connection, connect
+from lib.local.project import LOCAL
 from lib.local.standins.modelriver import ModelRiver
 from lib.local.standins.pgbouncer import PgBouncer, pgbouncer_binary
 from lib.local.standins.postgres import Postgres, postgres_binaries
 from lib.local.standins.process import PartMissing
-from lib.local.standins.vercel import Vercel
-from tests.support import Connection, Stack, assert_nothing_is_told, clone, connect, missing
+from lib.local.standins.stack import Stack
+from tests.support import assert_nothing_is_told, clone, missing
 
 # A busy machine is no failure of the code's; each example is delivered under a channel of its own.
 settings.register_profile(
@@ -26,6 +30,21 @@ settings.load_profile("busy")
 
 # A shell's background job ignores it, and so would every process that is started here.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+SKIP_REASON = r"No ([\w.]+): make parts"
+SKIPPED = LOCAL / "skipped"
+"""The line with which `make test` ends; empty where nothing was missing."""
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say for want of which parts tests were skipped."""
+    reasons = [str(each.longrepr) for each in terminalreporter.stats.get("skipped", [])]
+    parts = Counter(found[1] for each in reasons if (found := re.search(SKIP_REASON, each)))
+    wanted = ", of ".join(f"{part}: {count}" for part, count in parts.items())
+    said = f"Tests skipped for want of {wanted}. What brings them: make parts\n"
+    LOCAL.mkdir(exist_ok=True)
+    SKIPPED.write_text(said if parts else "")
 
 
 @pytest.fixture(scope="session")
@@ -52,7 +71,7 @@ def pgbouncer(postgres: Postgres) -> Iterator[PgBouncer]:
 @pytest.fixture
 def database(postgres: Postgres) -> str:
     """The name of a database of the test's own, with the schema in it."""
-    return clone(postgres, "postgres")
+    return clone(postgres)
 
 
 @pytest.fixture
@@ -75,8 +94,8 @@ def modelriver() -> Iterator[ModelRiver]:
 
 @pytest.fixture(scope="session")
 def stack(postgres: Postgres, pgbouncer: PgBouncer, modelriver: ModelRiver) -> Iterator[Stack]:
-    name = clone(postgres, "postgres")
-    settings = {**modelriver.settings, "DATABASE_URL": pgbouncer.url(name)}
-    with Vercel(settings) as vercel, connect(postgres.url(name)) as connection:
-        yield Stack(modelriver, vercel, connection)
-        assert_nothing_is_told(vercel, modelriver)
+    """With an instance of the function, and a database of its own."""
+    with Stack(modelriver, postgres, pgbouncer, database=clone(postgres)) as parts:
+        parts.serve()
+        yield parts
+        assert_nothing_is_told(parts.vercel, modelriver)

@@ -5,28 +5,25 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Never
 
-import psycopg
 import pytest
 from hypothesis import strategies as st
-from psycopg.rows import DictRow, dict_row
 
+from lib.local.commands.dev import attach_console
 from lib.local.console.desk import Desk
-from lib.local.console.server import Console
+from lib.local.database import Connection, connect
+from lib.local.project import ROOT
 from lib.local.standins.modelriver import ModelRiver
 from lib.local.standins.postgres import Postgres
 from lib.local.standins.process import PartMissing
-from lib.local.standins.redelivery import Redelivery
-from lib.local.standins.vercel import ROOT, Vercel
-
-type Connection = psycopg.Connection[DictRow]
+from lib.local.standins.stack import Stack
+from lib.local.standins.vercel import Vercel
 
 texts = st.text(st.characters())  # lone surrogates and NUL among them
 json_values = st.recursive(
@@ -83,6 +80,7 @@ HOSTILE = [
 
 
 def missing(reason: PartMissing) -> Never:
+    """Skip the test, or fail it where nothing may be missing."""
     if os.environ.get("CI") == "true":
         pytest.fail(f"{reason} (nothing may be missing in CI)")
     pytest.skip(str(reason))
@@ -92,34 +90,12 @@ def new_channel() -> str:
     return str(uuid.uuid4())
 
 
-def clone(postgres: Postgres, template: str) -> str:
+def clone(postgres: Postgres, template: str = "postgres") -> str:
+    """The name of a new database: with the schema in it, unless from another template."""
     name = f"test_{uuid.uuid4().hex}"
-    with psycopg.connect(postgres.url("template1"), autocommit=True) as connection:
-        connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+    with connect(postgres.url("template1")) as connection:
+        connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"'.encode())
     return name
-
-
-def connect(url: str) -> Connection:
-    return psycopg.connect(url, autocommit=True, row_factory=dict_row)
-
-
-@dataclass(frozen=True)
-class Stack:
-    """All parts together: ModelRiver, the function on the real runtime, PgBouncer, Postgres."""
-
-    modelriver: ModelRiver
-    vercel: Vercel
-    connection: Connection
-
-    def rows(self, channel_id: str) -> list[DictRow]:
-        query = "SELECT * FROM ai_content WHERE channel_id = %s"
-        return self.connection.execute(query, [channel_id]).fetchall()
-
-    def count(self) -> int:
-        row = self.connection.execute("SELECT count(*) AS all FROM ai_content").fetchone()
-        assert row
-        count: int = row["all"]
-        return count
 
 
 def assert_nothing_is_told(vercel: Vercel, modelriver: ModelRiver) -> None:
@@ -157,17 +133,12 @@ class ConsoleStack:
 @contextmanager
 def open_console(postgres: Postgres, speed: float = 1.0) -> Iterator[ConsoleStack]:
     """A console whose ModelRiver's clock goes `speed` times as fast."""
-    url = postgres.url(clone(postgres, "postgres"))
-    with ExitStack() as parts:
-        modelriver = parts.enter_context(ModelRiver())
-        vercel = Vercel({**modelriver.settings, "DATABASE_URL": url})
-        redelivery = parts.enter_context(Redelivery(modelriver, [vercel], speed=speed))
-        desk = Desk(modelriver, redelivery, speed)
+    with Stack(postgres=postgres, database=clone(postgres)) as stack:
+        vercel = stack.serve()
+        desk = attach_console(stack, stack.modelriver, [vercel], stack.direct_url, speed)
         vercel.on_message = desk.take
-        parts.enter_context(vercel)
-        Console(modelriver, desk, url)
-        desk.tell(function="running", started_at=0, speed=speed, schema="")
-        yield ConsoleStack(modelriver, vercel, desk, parts.enter_context(connect(url)))
+        desk.tell(function="running", started_at=0, schema="")
+        yield ConsoleStack(stack.modelriver, vercel, desk, stack.connection)
 
 
 @contextmanager
@@ -202,13 +173,3 @@ def make_dev(
                 server.wait(30)
             except subprocess.TimeoutExpired:
                 server.kill()
-
-
-def settled(condition: Callable[[], bool]) -> bool:
-    """Whether it holds soon; the note and the log line come after the answer."""
-    give_up_at = time.monotonic() + 5
-    while time.monotonic() < give_up_at:
-        if condition():
-            return True
-        time.sleep(0.01)
-    return False

@@ -11,12 +11,14 @@ import pytest
 
 from lib.local.commands import build, cli
 from lib.local.commands.build import FUNCTION, MAX_MEGABYTES
+from lib.local.database import Connection
+from lib.local.problem import Problem
 from lib.local.standins import process
 from lib.local.standins.modelriver import ModelRiver
 from lib.local.standins.pgbouncer import PgBouncer
 from lib.local.standins.process import PartMissing
 from lib.local.standins.vercel import Vercel
-from tests.support import Connection, missing
+from tests.support import missing
 
 ROOT = Path(__file__).parents[2]
 
@@ -140,7 +142,7 @@ def test_what_is_wrong_is_noticed(changed: Path, name: str) -> None:
 
 def test_a_handler_that_vercel_does_not_find_is_an_error(changed: Path) -> None:
     spoil(changed, "api/modelriver.py", "class handler(", "class Receiver(")
-    with pytest.raises(cli.Failed):
+    with pytest.raises(Problem):
         build.build(changed)
 
 

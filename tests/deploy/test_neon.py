@@ -14,7 +14,8 @@ from lib.local.commands import cli
 from lib.local.standins import process
 from lib.local.standins.neon import Neon
 from lib.local.standins.neon_proxy import Branch
-from tests.support import make_dev, settled
+from lib.local.until import until
+from tests.support import make_dev
 
 URL = re.compile(r"make send URL=(\S+)")
 DATABASE = "SELECT current_database()"
@@ -74,7 +75,7 @@ def test_a_cancel_request_finds_its_way(neon: Neon, branch: Branch) -> None:
     sleeping = "SELECT count(*) FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(30)'"
     with psycopg.connect(neon.url(branch)) as connection, ThreadPoolExecutor() as threads:
         running = threads.submit(connection.execute, "SELECT pg_sleep(30)")
-        assert settled(lambda: ask(neon.url(branch), sleeping) == 1)
+        assert until(lambda: ask(neon.url(branch), sleeping) == 1)
         connection.cancel_safe()
         with pytest.raises(psycopg.errors.QueryCanceled):
             running.result(20)
@@ -95,7 +96,7 @@ def test_an_idle_branch_suspends_by_itself(
 ) -> None:
     assert ask(neon.url(branch)) == branch.id
     monkeypatch.setattr(neon, "suspend_after", 0.01)
-    assert settled(lambda: branch.suspended)
+    assert until(lambda: branch.suspended)
 
 
 def test_a_branch_is_a_copy_and_expires(neon: Neon, branch: Branch) -> None:

@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from lib.local.commands import cli
+from lib.local.project import ROOT
 from lib.local.standins.api import Fault
 from lib.local.standins.neon_proxy import Branch
 from lib.local.standins.postgres import SCHEMA
-from lib.local.standins.vercel import ROOT
 from lib.local.standins.vercel_api import PROJECT, TEAM
 from tests.deploy.conftest import Platforms, check_out
 

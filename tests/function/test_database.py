@@ -14,10 +14,11 @@ from lib import database as module
 from lib.content import AiContent
 from lib.database import Database
 from lib.errors import DatabaseUnavailable, Misconfigured, RecordRefused
+from lib.local.database import Connection
 from lib.local.standins.pgbouncer import PgBouncer
 from lib.local.standins.postgres import Postgres
 from lib.local.standins.process import free_port
-from tests.support import Connection
+from lib.local.until import until
 
 ROW = AiContent(
     title="Inception",
@@ -378,10 +379,7 @@ def test_a_statement_that_is_given_up_is_not_left_behind(
             for _ in range(6):
                 with pytest.raises(DatabaseUnavailable):
                     kept.save(ROW, soon(0.3))
-            give_up_at = soon(5)
-            while watcher.execute(query, [database]).fetchall() and time.monotonic() < give_up_at:
-                time.sleep(0.05)
-            assert watcher.execute(query, [database]).fetchall() == []
+            assert until(lambda: not watcher.execute(query, [database]).fetchall())
 
 
 def test_a_fresh_connection_that_fails_is_tried_again(

@@ -97,10 +97,10 @@ FAULTS = [
         "over Neon's limit of active endpoints",
     ),
     (AT + "ERROR:  Couldn't connect to compute node", "Neon's compute cannot be reached"),
-    (AT + "ERROR:  Control plane request failed", "Neon's control plane cannot be reached"),
+    (AT + "ERROR:  Control plane request failed", "Neon's compute cannot be reached"),
     (
         AT + "ERROR:  Failed to acquire permit to connect to the database.",
-        "too many connections at once for Neon",
+        "too many connections",
     ),
     (
         AT + "FATAL:  unsupported startup parameter: options",

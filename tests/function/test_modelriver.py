@@ -4,7 +4,6 @@ import json
 import socket
 import threading
 import time
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.client import HTTPConnection, HTTPResponse
@@ -14,8 +13,9 @@ import pytest
 
 from api import modelriver as function
 from lib.local.standins.modelriver import Delivery
-from lib.local.standins.vercel import Vercel
-from tests.support import Stack
+from lib.local.standins.stack import Stack
+from lib.local.until import until
+from tests.support import new_channel
 
 PATH = "/api/modelriver"
 
@@ -45,10 +45,6 @@ def head(delivery: Delivery, *lines: str, method: str = "POST") -> bytes:
 @pytest.fixture
 def delivery(stack: Stack) -> Delivery:
     return stack.modelriver.sign(stack.modelriver.event({"title": "t"}, channel_id=new_channel()))
-
-
-def new_channel() -> str:
-    return str(uuid.uuid4())
 
 
 def stored(stack: Stack, delivery: Delivery) -> bool:
@@ -241,20 +237,14 @@ def test_half_a_body_and_reset(stack: Stack, delivery: Delivery) -> None:
         client.sendall(head(delivery, f"Content-Length: {len(delivery.body)}") + delivery.body[:99])
         time.sleep(0.2)  # for the function to read that much
         client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
-    give_up_at = time.monotonic() + 5
-    while cut_short() == before and time.monotonic() < give_up_at:
-        time.sleep(0.02)
-    assert cut_short() == before + 1
+    assert until(lambda: cut_short() == before + 1)
 
 
 def test_gone_before_the_answer(stack: Stack, delivery: Delivery) -> None:
     with connect(stack) as client:
         client.sendall(head(delivery, f"Content-Length: {len(delivery.body)}") + delivery.body)
         client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
-    give_up_at = time.monotonic() + 5
-    while not stored(stack, delivery) and time.monotonic() < give_up_at:
-        time.sleep(0.02)
-    assert stored(stack, delivery)
+    assert until(lambda: stored(stack, delivery))
 
 
 def silent_client(stack: Stack, request: bytes) -> Callable[[], bytes]:
@@ -290,8 +280,8 @@ def test_clients_that_stop_and_stay_are_let_go(stack: Stack, delivery: Delivery)
 
 def test_what_the_runtime_cannot_read_comes_first(stack: Stack) -> None:
     """The first answer tells of the process's start, for which the runtime reads the path again."""
-    with Vercel(stack.modelriver.settings) as vercel:
-        fresh = Stack(stack.modelriver, vercel, stack.connection)
+    with Stack(stack.modelriver, stack.postgres, stack.pgbouncer) as fresh:
+        fresh.serve()
         assert send(fresh, b"GET http://[/x HTTP/1.1\r\n\r\n")[0] == 400
 
 

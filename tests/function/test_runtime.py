@@ -3,7 +3,6 @@
 import json
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from http.client import HTTPConnection
@@ -15,7 +14,9 @@ from types import SimpleNamespace
 import pytest
 
 from lib import runtime
-from lib.local.standins.vercel import PATH, ROOT, Vercel
+from lib.local.project import ROOT
+from lib.local.standins.vercel import PATH, Vercel
+from lib.local.until import until
 
 PROBE = """
 import asyncio, contextvars, json, sys, threading
@@ -79,9 +80,7 @@ def probe(folder: Path, *, spared: bool, more: str = "") -> Iterator[Callable[[]
             connection.request("POST", PATH, headers={"x-vercel-internal-request-id": "7"})
             found: Found = json.loads(connection.getresponse().read())
             connection.close()
-            give_up_at = time.monotonic() + 10
-            while ended() == before and time.monotonic() < give_up_at:
-                time.sleep(0.01)
+            until(lambda: ended() > before, within=10)
             return found
 
         yield ask
@@ -198,7 +197,5 @@ def test_threads_are_kept_up_to_a_limit_and_run_all_at_once() -> None:
         numbers = {going.get(timeout=10) for _ in range(runtime.MAX_IDLE_THREADS + 10)}
         assert len(numbers) == runtime.MAX_IDLE_THREADS + 10  # none waits for another
         release.set()
-        give_up_at = time.monotonic() + 10
-        while threads.idle < runtime.MAX_IDLE_THREADS and time.monotonic() < give_up_at:
-            time.sleep(0.01)
+        until(lambda: threads.idle >= runtime.MAX_IDLE_THREADS, within=10)
         assert threads.idle == runtime.MAX_IDLE_THREADS

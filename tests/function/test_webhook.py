@@ -9,11 +9,11 @@ import pytest
 
 from lib import webhook as module
 from lib.jsontext import Json
+from lib.local.database import Connection
 from lib.local.standins.modelriver import ModelRiver, Treatment
 from lib.local.standins.postgres import Postgres
 from lib.local.standins.process import free_port
 from lib.webhook import Answer, Webhook
-from tests.support import Connection
 
 
 @pytest.fixture(autouse=True)

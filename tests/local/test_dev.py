@@ -4,8 +4,8 @@ import os
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
+from lib.local.project import ROOT
 from lib.local.standins.modelriver import ModelRiver
 from lib.local.standins.postgres import Postgres
 from lib.local.standins.process import free_port, listens
@@ -29,8 +29,7 @@ def test_dev_serves_and_starts_anew_when_a_file_changes(
         delivery = modelriver.sign(modelriver.event({"title": "dev"}, callback_url="elsewhere"))
         assert modelriver.deliver(url, delivery).status == 200
         assert "callback_refused" in next(line for line in lines if line.startswith("{"))
-        content = Path(__file__).parents[2] / "lib" / "content.py"
-        os.utime(content)
+        os.utime(ROOT / "lib" / "content.py")
         assert "started anew" in next(line for line in lines if line.startswith("started"))
         assert modelriver.deliver(url, delivery).status == 200
 
@@ -42,5 +41,5 @@ def test_dev_serves_and_starts_anew_when_a_file_changes(
             == f"dev: port {port} is taken: stop what listens there, or choose another\n"
         )
         server.send_signal(signal.SIGINT)
-    assert server.returncode == 130
+    assert server.returncode == 0
     assert not listens(port)

@@ -11,8 +11,8 @@ import pytest
 from lib.content import AiContent
 from lib.local.__main__ import main
 from lib.local.commands import schema
+from lib.local.database import Connection, connect
 from lib.local.standins.postgres import SCHEMA, Postgres
-from tests.support import Connection, connect
 
 MOVE_DUPLICATES = SCHEMA.with_name("move-duplicates.sql")
 VENDORS = """

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from lib.local.__main__ import main
-from lib.local.commands.send import PRESETS
-from tests.support import Stack
+from lib.local.standins.deliveries import PRESETS
+from lib.local.standins.stack import Stack
 
 type Send = Callable[..., tuple[int, str, str]]
 

@@ -4,28 +4,26 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import psycopg
 import pytest
 
+from lib.local.database import connect
 from lib.local.standins.modelriver import ModelRiver
 from lib.local.standins.pgbouncer import PgBouncer
 from lib.local.standins.postgres import Postgres
-from lib.local.standins.process import listens
+from lib.local.standins.process import NotStarted, listens
 from lib.local.standins.vercel import Vercel
+from lib.local.until import until
 
-ALL_THREE = """
-import sys, time
-from lib.local.standins.pgbouncer import PgBouncer
-from lib.local.standins.postgres import Postgres
-from lib.local.standins.vercel import Vercel
-from tests.support import Connection
-with Postgres() as postgres, PgBouncer(postgres) as pgbouncer:
-    with Vercel({"DATABASE_URL": pgbouncer.url()}) as vercel:
-        print(postgres.port, pgbouncer.port, vercel.port, flush=True)
-        time.sleep(600)
+ALL_PARTS = """
+import time
+from lib.local.standins.stack import Stack
+with Stack(server_connections=2) as stack:
+    ports = stack.postgres.port, stack.pgbouncer.port, stack.serve().port
+    print(*ports, flush=True)
+    time.sleep(600)
 """
 
 
@@ -33,26 +31,23 @@ with Postgres() as postgres, PgBouncer(postgres) as pgbouncer:
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_no_process_outlives_its_parent(pgbouncer: PgBouncer, how: signal.Signals) -> None:
     with subprocess.Popen(
-        [sys.executable, "-c", ALL_THREE], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        [sys.executable, "-c", ALL_PARTS], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
     ) as parent:
         assert parent.stdout
         ports = [int(port) for port in parent.stdout.readline().split()]
         assert len(ports) == 3
         assert all(listens(port) for port in ports)
         parent.send_signal(how)
-    give_up_at = time.monotonic() + 10
-    while any(listens(port) for port in ports) and time.monotonic() < give_up_at:
-        time.sleep(0.05)
-    assert not any(listens(port) for port in ports)
+    assert until(lambda: not any(listens(port) for port in ports), within=10)
 
 
 def test_a_kept_folder_keeps_its_rows() -> None:
     folder = Path(f"/tmp/kept-{os.getpid()}")
     try:
-        with Postgres(folder) as postgres, psycopg.connect(postgres.url()) as connection:
+        with Postgres(folder) as postgres, connect(postgres.url()) as connection:
             connection.execute("CREATE TABLE kept (id INT)")
-        with Postgres(folder) as postgres, psycopg.connect(postgres.url()) as connection:
-            assert connection.execute("SELECT count(*) FROM kept").fetchone() == (0,)
+        with Postgres(folder) as postgres, connect(postgres.url()) as connection:
+            assert connection.execute("SELECT FROM kept").fetchall() == []
     finally:
         subprocess.run(["rm", "-rf", folder], check=True)
 
@@ -63,16 +58,13 @@ def test_a_pgbouncer_that_crashes_is_started_again(
     with PgBouncer(postgres) as bouncer:
         (pid,) = bouncer.processes()
         os.kill(pid, signal.SIGKILL)
-        give_up_at = time.monotonic() + 10
-        while not _answers(bouncer) and time.monotonic() < give_up_at:
-            time.sleep(0.01)
-        assert _answers(bouncer)
+        assert until(lambda: _answers(bouncer), within=10)
         assert bouncer.crashes == 1
 
 
 def _answers(bouncer: PgBouncer) -> bool:
     try:
-        psycopg.connect(bouncer.url()).close()
+        connect(bouncer.url()).close()
     except psycopg.OperationalError:
         return False
     return True
@@ -81,7 +73,7 @@ def _answers(bouncer: PgBouncer) -> bool:
 def test_a_function_that_cannot_start_says_why(tmp_path: Path) -> None:
     (tmp_path / "api").mkdir()
     (tmp_path / "api" / "modelriver.py").write_text("import nowhere\n")
-    with pytest.raises(RuntimeError, match="No module named 'nowhere'"):
+    with pytest.raises(NotStarted, match="No module named 'nowhere'"):
         Vercel({}, root=tmp_path).__enter__()
 
 

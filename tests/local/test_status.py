@@ -7,8 +7,8 @@ import sys
 import pytest
 
 from lib.local.__main__ import main
+from lib.local.database import Connection
 from lib.local.standins.postgres import Postgres
-from tests.support import Connection
 
 
 def test_status(

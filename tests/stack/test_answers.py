@@ -21,16 +21,14 @@ from lib.local.standins.modelriver import ModelRiver, Reply, Treatment
 from lib.local.standins.pgbouncer import PgBouncer
 from lib.local.standins.postgres import Postgres
 from lib.local.standins.process import free_port
+from lib.local.standins.stack import Stack
 from lib.local.standins.vercel import PATH, Vercel
+from lib.local.until import until
 from lib.signature import MAX_AGE, MAX_AHEAD
-from tests.support import HOSTILE, Stack, json_values, settled
+from tests.support import HOSTILE, json_values, new_channel
 
 RECEIVED = {"received": True}
 MOVIE: Json = {"title": "Inception", "description": "Dreams.", "year": 2010}
-
-
-def channel() -> str:
-    return str(uuid.uuid4())
 
 
 def deliver(stack: Stack, payload: Json | bytes) -> Reply:
@@ -40,7 +38,7 @@ def deliver(stack: Stack, payload: Json | bytes) -> Reply:
 @pytest.mark.parametrize("scheme", ["documented", "timestamped", "timestamped whole body"])
 @pytest.mark.parametrize("envelope", ["documented", "nested"])
 def test_stored_and_called_back(stack: Stack, scheme: str, envelope: str) -> None:
-    c, river = channel(), stack.modelriver
+    c, river = new_channel(), stack.modelriver
     payload = river.event(MOVIE, channel_id=c)
     if envelope == "nested":
         payload = river.nested(payload)
@@ -48,7 +46,7 @@ def test_stored_and_called_back(stack: Stack, scheme: str, envelope: str) -> Non
     assert (reply.status, reply.json) == (200, RECEIVED)
     (callback,) = river.callbacks_for(c)
     assert callback.problems == ()
-    assert settled(lambda: stack.rows(c)[0]["called_back_at"] is not None)
+    assert until(lambda: stack.rows(c)[0]["called_back_at"] is not None)
     (row,) = stack.rows(c)
     assert row["ai_data"] == MOVIE
     assert row["event_name"] == "new_movie_suggestion"
@@ -61,7 +59,7 @@ def test_stored_and_called_back(stack: Stack, scheme: str, envelope: str) -> Non
 
 
 def test_delivered_again(stack: Stack) -> None:
-    c = channel()
+    c = new_channel()
     delivery = stack.modelriver.sign(stack.modelriver.event(MOVIE, channel_id=c))
     for _ in range(3):
         reply = stack.modelriver.deliver(stack.vercel.url, delivery)
@@ -71,7 +69,7 @@ def test_delivered_again(stack: Stack) -> None:
 
 
 def test_delivered_twenty_times_at_once(stack: Stack) -> None:
-    c = channel()
+    c = new_channel()
     delivery = stack.modelriver.sign(stack.modelriver.event(MOVIE, channel_id=c))
     with ThreadPoolExecutor(20) as threads:
         replies = list(
@@ -85,7 +83,7 @@ def test_delivered_twenty_times_at_once(stack: Stack) -> None:
 
 @pytest.mark.parametrize("change", [{"type": "task.completed"}, {"callback_url": None}])
 def test_nothing_to_store(stack: Stack, change: dict[str, Json]) -> None:
-    c = channel()
+    c = new_channel()
     reply = deliver(stack, stack.modelriver.event(MOVIE, channel_id=c, **change))
     assert (reply.status, reply.json) == (200, RECEIVED)
     assert stack.rows(c) == []
@@ -97,7 +95,7 @@ def test_nothing_to_store(stack: Stack, change: dict[str, Json]) -> None:
     ["", "0" * 63, "0" * 64, "ü" * 32, "nonsense", None, "upper"],
 )
 def test_a_wrong_signature(stack: Stack, signature: str | None) -> None:
-    c = channel()
+    c = new_channel()
     delivery = stack.modelriver.sign(stack.modelriver.event(MOVIE, channel_id=c))
     headers = dict(delivery.headers)
     right = headers.pop("mr-signature")
@@ -111,7 +109,7 @@ def test_a_wrong_signature(stack: Stack, signature: str | None) -> None:
 
 @pytest.mark.parametrize("age", [MAX_AGE + 60, -MAX_AHEAD - 10])
 def test_a_stale_signature(stack: Stack, age: float) -> None:
-    c, river = channel(), stack.modelriver
+    c, river = new_channel(), stack.modelriver
     payload = river.nested(river.event(MOVIE, channel_id=c))
     delivery = river.sign(payload, "timestamped", at=time.time() - age)
     assert river.deliver(stack.vercel.url, delivery).status == 401
@@ -141,13 +139,13 @@ def test_a_body_that_is_no_json_object(stack: Stack, body: bytes) -> None:
 
 def test_a_member_given_twice(stack: Stack) -> None:
     """The last one counts, as everywhere; with a signature over `data` alone none does."""
-    c, river = channel(), stack.modelriver
+    c, river = new_channel(), stack.modelriver
     text = json.dumps(river.event(MOVIE, channel_id=c))
     body = text.replace('{"type"', '{"event": "first", "type"', 1).encode()
     assert deliver(stack, body).status == 200
     assert stack.rows(c)[0]["event_name"] == "new_movie_suggestion"
 
-    c = channel()
+    c = new_channel()
     payload = river.nested(river.event(MOVIE, channel_id=c))
     delivery = river.sign(payload, "timestamped")
     forged = delivery.body[:-1] + b',"data":{"type":"task.ai_generated","ai_response":"forged"}}'
@@ -157,7 +155,7 @@ def test_a_member_given_twice(stack: Stack) -> None:
 
 @pytest.mark.parametrize("customer_data", [None, ["a", "b"], "text", 7])
 def test_customer_data_of_any_shape(stack: Stack, customer_data: Json) -> None:
-    c = channel()
+    c = new_channel()
     payload = stack.modelriver.event(MOVIE, channel_id=c, customer_data=customer_data)
     assert deliver(stack, payload).status == 200
     (row,) = stack.rows(c)
@@ -167,7 +165,7 @@ def test_customer_data_of_any_shape(stack: Stack, customer_data: Json) -> None:
 
 @pytest.mark.parametrize("value", ["text", ["a", 1], 42, None, True, {"a": {"b": [None]}}])
 def test_ai_results_of_any_shape(stack: Stack, value: Json) -> None:
-    c = channel()
+    c = new_channel()
     assert deliver(stack, stack.modelriver.event(value, channel_id=c)).status == 200
     (row,) = stack.rows(c)
     assert row["ai_data"] == value
@@ -177,7 +175,7 @@ def test_ai_results_of_any_shape(stack: Stack, value: Json) -> None:
 
 
 def test_hostile_text_is_stored(stack: Stack) -> None:
-    c = channel()
+    c = new_channel()
     text = json.dumps(stack.modelriver.event({"title": "TITLE", "k\0": "\0"}, channel_id=c))
     body = text.replace(
         "TITLE", "cut \\ud83d <script>'; DROP TABLE ai_content; -- %s 盗梦"
@@ -199,7 +197,7 @@ def test_channel_id_a_number(stack: Stack) -> None:
 
 @pytest.mark.parametrize("sent", ["", None])
 def test_channel_id_from_the_header(stack: Stack, sent: Json) -> None:
-    c, river = channel(), stack.modelriver
+    c, river = new_channel(), stack.modelriver
     url = river.callback_url(c)
     delivery = river.sign(river.event(MOVIE, channel_id=sent, callback_url=url))
     delivery = replace(delivery, headers={**delivery.headers, "mr-channel-id": c})
@@ -208,7 +206,7 @@ def test_channel_id_from_the_header(stack: Stack, sent: Json) -> None:
 
 
 def test_channel_id_nowhere(stack: Stack) -> None:
-    c, river, before = channel(), stack.modelriver, stack.count()
+    c, river, before = new_channel(), stack.modelriver, stack.count()
     payload = river.event(MOVIE, channel_id=None, callback_url=river.callback_url(c))
     delivery = river.sign(payload)
     headers = {n: v for n, v in delivery.headers.items() if n != "mr-channel-id"}
@@ -219,7 +217,7 @@ def test_channel_id_nowhere(stack: Stack) -> None:
 
 
 def test_callback_url_from_the_header(stack: Stack) -> None:
-    c, river = channel(), stack.modelriver
+    c, river = new_channel(), stack.modelriver
     delivery = river.sign(river.event(MOVIE, channel_id=c, callback_url=None))
     headers = {**delivery.headers, "X-ModelRiver-Callback-Url": river.callback_url(c)}
     assert river.deliver(stack.vercel.url, replace(delivery, headers=headers)).status == 200
@@ -228,12 +226,12 @@ def test_callback_url_from_the_header(stack: Stack) -> None:
 
 @pytest.mark.parametrize("url", [7, {"a": 1}, *(url for url in HOSTILE if url)])
 def test_callback_url_elsewhere(stack: Stack, url: Json) -> None:
-    c, before = channel(), len(stack.modelriver.callbacks)
+    c, before = new_channel(), len(stack.modelriver.callbacks)
     payload = stack.modelriver.event(MOVIE, channel_id=c, callback_url=url)
     for _ in range(2):
         reply = deliver(stack, payload)
         assert (reply.status, reply.json) == (200, RECEIVED)
-    assert settled(lambda: stack.rows(c)[0]["callback_error"] is not None)
+    assert until(lambda: stack.rows(c)[0]["callback_error"] is not None)
     (row,) = stack.rows(c)
     assert row["callback_error"].startswith("callback_refused: callback_url is not at")
     assert row["called_back_at"] is None
@@ -250,7 +248,7 @@ def particular(stack: Stack) -> Iterator[Stack]:
 
 
 def test_a_record_that_postgres_refuses(particular: Stack) -> None:
-    c = channel()
+    c = new_channel()
     payload = particular.modelriver.event({"title": "unwanted"}, channel_id=c)
     reply = deliver(particular, payload)
     assert (reply.status, reply.json) == (200, RECEIVED)
@@ -263,7 +261,7 @@ def test_a_record_that_postgres_refuses(particular: Stack) -> None:
 @pytest.mark.parametrize("name", ["channel_id", "event"])
 def test_a_key_that_no_index_holds_loses_nothing(stack: Stack, name: str) -> None:
     """An index entry has a limit; this is longer, however Postgres packs it."""
-    c, river = channel(), stack.modelriver
+    c, river = new_channel(), stack.modelriver
     long = c + "".join(map(chr, range(0x4E00, 0x4E00 + 6000)))
     payload = river.event(MOVIE, **{"channel_id": c, name: long})
     payload["callback_url"] = river.callback_url(c)
@@ -274,7 +272,7 @@ def test_a_key_that_no_index_holds_loses_nothing(stack: Stack, name: str) -> Non
     for _ in range(2):
         reply = river.deliver(stack.vercel.url, delivery)
         assert (reply.status, reply.json) == (200, RECEIVED)
-        assert settled(lambda: len(river.callbacks_for(c)) == 1)
+        assert until(lambda: len(river.callbacks_for(c)) == 1)
     digest = f"sha256:{hashlib.sha256(long.encode()).hexdigest()}"
     (row,) = stack.rows(digest if name == "channel_id" else c)
     assert row["channel_id" if name == "channel_id" else "event_name"] == digest
@@ -283,8 +281,8 @@ def test_a_key_that_no_index_holds_loses_nothing(stack: Stack, name: str) -> Non
 
 @pytest.mark.parametrize("text", ["канал", "频道-à", "Å", "a b"])
 def test_a_channel_that_comes_as_a_header_in_utf_8(stack: Stack, text: str) -> None:
-    c, river = f"{channel()} {text}", stack.modelriver
-    url = river.callback_url(channel())
+    c, river = f"{new_channel()} {text}", stack.modelriver
+    url = river.callback_url(new_channel())
     delivery = river.sign(river.event(MOVIE, channel_id=None, callback_url=url))
     lines = [f"{name}: {value}" for name, value in delivery.headers.items() if "id" not in name]
     length = f"Content-Length: {len(delivery.body)}"
@@ -297,7 +295,7 @@ def test_a_channel_that_comes_as_a_header_in_utf_8(stack: Stack, text: str) -> N
 
 
 def test_a_channel_in_latin_1_is_one_all_the_same(stack: Stack) -> None:
-    c, river = channel(), stack.modelriver
+    c, river = new_channel(), stack.modelriver
     url = river.callback_url(c)
     delivery = river.sign(river.event(MOVIE, channel_id=None, callback_url=url))
     delivery = replace(delivery, headers={**delivery.headers, "mr-channel-id": f"{c} é"})
@@ -307,18 +305,18 @@ def test_a_channel_in_latin_1_is_one_all_the_same(stack: Stack) -> None:
 
 @pytest.mark.parametrize("status", [408, 425, 429, 500, 503, 401, 403])
 def test_a_callback_that_may_succeed_later(stack: Stack, status: int) -> None:
-    c, river = channel(), stack.modelriver
+    c, river = new_channel(), stack.modelriver
     delivery = river.sign(river.event(MOVIE, channel_id=c))
     tries = 1 if status in {401, 403} else 3
     river.planned[c].extend([Treatment(status=status)] * tries)
     reply = river.deliver(stack.vercel.url, delivery)
     assert (reply.status, reply.json) == (503, {"error": "Callback not taken yet"})
     assert int(reply.headers["Retry-After"]) > 0
-    assert settled(lambda: stack.rows(c)[0]["callback_error"] is not None)
+    assert until(lambda: stack.rows(c)[0]["callback_error"] is not None)
     (row,) = stack.rows(c)
     assert row["callback_error"] == f"callback_unavailable: HTTP {status}"
     assert river.deliver(stack.vercel.url, delivery).status == 200
-    assert settled(lambda: stack.rows(c)[0]["called_back_at"] is not None)
+    assert until(lambda: stack.rows(c)[0]["called_back_at"] is not None)
     (row,) = stack.rows(c)
     assert row["callback_error"] is None
     callbacks = river.callbacks_for(c)
@@ -337,12 +335,12 @@ def test_a_callback_that_may_succeed_later(stack: Stack, status: int) -> None:
     ids=lambda treatment: str(treatment.status),
 )
 def test_a_callback_that_is_refused_for_good(stack: Stack, treatment: Treatment) -> None:
-    c, river = channel(), stack.modelriver
+    c, river = new_channel(), stack.modelriver
     delivery = river.sign(river.event(MOVIE, channel_id=c))
     river.planned[c].append(treatment)
     reply = river.deliver(stack.vercel.url, delivery)
     assert (reply.status, reply.json) == (200, RECEIVED)
-    assert settled(lambda: stack.rows(c)[0]["callback_error"] is not None)
+    assert until(lambda: stack.rows(c)[0]["callback_error"] is not None)
     (row,) = stack.rows(c)
     assert row["callback_error"] == f"callback_refused: HTTP {treatment.status}"
     assert river.deliver(stack.vercel.url, delivery).status == 200
@@ -352,7 +350,7 @@ def test_a_callback_that_is_refused_for_good(stack: Stack, treatment: Treatment)
 def test_without_the_schema(
     modelriver: ModelRiver, postgres: Postgres, empty_database: str
 ) -> None:
-    c = channel()
+    c = new_channel()
     with Vercel({**modelriver.settings, "DATABASE_URL": postgres.url(empty_database)}) as vercel:
         delivery = modelriver.sign(modelriver.event(MOVIE, channel_id=c))
         reply = modelriver.deliver(vercel.url, delivery)
@@ -364,7 +362,7 @@ def test_without_the_schema(
             modelriver.event(MOVIE, channel_id=c, timestamp=int(time.time()) - 160)
         )
         assert modelriver.deliver(vercel.url, late).status == 503
-        assert settled(lambda: '"reason":"42P01"' in "".join(vercel.log))
+        assert until(lambda: '"reason":"42P01"' in "".join(vercel.log))
     (told,) = modelriver.callbacks_for(c)
     assert told.content["error"] == "processing_failed"
 
@@ -374,7 +372,7 @@ def test_an_unreachable_database(modelriver: ModelRiver) -> None:
     with Vercel({**modelriver.settings, "DATABASE_URL": url}) as vercel:
         reply = modelriver.deliver(vercel.url, modelriver.sign(modelriver.event(MOVIE)))
         assert reply.status == 503
-        assert settled(lambda: "connection refused" in "".join(vercel.log))
+        assert until(lambda: "connection refused" in "".join(vercel.log))
         assert "dbsecret" not in "".join(vercel.log)
 
 
@@ -395,7 +393,7 @@ def test_a_misconfigured_deployment(modelriver: ModelRiver, name: str, value: st
     with Vercel({**good, name: value}) as vercel:
         reply = modelriver.deliver(vercel.url, modelriver.sign(modelriver.event(MOVIE)))
         assert (reply.status, reply.json) == (500, {"error": "Server misconfigured"})
-        assert settled(lambda: len(vercel.log) >= 2)
+        assert until(lambda: len(vercel.log) >= 2)
         for line in vercel.log:
             entry = json.loads(line)
             assert entry["outcome"] == "misconfigured"
@@ -420,7 +418,8 @@ def test_no_mangled_body_is_without_a_defined_answer(
     stack: Stack, body: bytes, cut: int, flip: int
 ) -> None:
     """Signed all the same, so that it reaches the parser."""
-    whole = json.dumps(stack.modelriver.event({"title": "mangled"}, channel_id=channel())).encode()
+    payload = stack.modelriver.event({"title": "mangled"}, channel_id=new_channel())
+    whole = json.dumps(payload).encode()
     mangled = bytearray(whole)
     mangled[flip % len(whole)] ^= 1 << (flip % 8)
     for text in (body, whole[:cut], bytes(mangled), whole[:cut] + body + whole[cut:]):
@@ -437,7 +436,7 @@ def test_no_mangled_body_is_without_a_defined_answer(
     ),
 )
 def test_no_odd_event_is_lost(stack: Stack, ai_result: Json, members: dict[str, Json]) -> None:
-    c = channel()
+    c = new_channel()
     payload = stack.modelriver.event(ai_result, channel_id=c, **members)
     assert deliver(stack, json.dumps(payload).encode()).status == 200
     assert len(stack.rows(c)) == 1
@@ -446,8 +445,8 @@ def test_no_odd_event_is_lost(stack: Stack, ai_result: Json, members: dict[str, 
 
 def test_vercel_files_log_line_and_callback_under_the_request(stack: Stack) -> None:
     """The callback is made on another thread, and belongs to its invocation all the same."""
-    delivery = stack.modelriver.sign(stack.modelriver.event(MOVIE, channel_id=channel()))
-    invocation = {"x-vercel-internal-invocation-id": channel()}
+    delivery = stack.modelriver.sign(stack.modelriver.event(MOVIE, channel_id=new_channel()))
+    invocation = {"x-vercel-internal-invocation-id": new_channel()}
     delivery = replace(delivery, headers={**delivery.headers, **invocation})
     assert stack.modelriver.deliver(stack.vercel.url, delivery).status == 200
 
@@ -461,7 +460,7 @@ def test_vercel_files_log_line_and_callback_under_the_request(stack: Stack) -> N
                 found.add(message["type"])
         return found
 
-    assert settled(lambda: kinds() == {"handler-started", "metric", "log", "end"})
+    assert until(lambda: kinds() == {"handler-started", "metric", "log", "end"})
 
 
 def test_one_round_trip_before_the_callback_and_one_for_the_note(
@@ -475,19 +474,19 @@ def test_one_round_trip_before_the_callback_and_one_for_the_note(
     with Vercel(environment) as vercel:
         delivery = modelriver.sign(modelriver.event(MOVIE))
         assert modelriver.deliver(vercel.url, delivery).status == 200
-        assert settled(lambda: len(vercel.log) == 1)
+        assert until(lambda: len(vercel.log) == 1)
         assert counted == [1]
         assert pgbouncer.statements(database) == 2
         assert modelriver.deliver(vercel.url, delivery).status == 200
-        assert settled(lambda: len(vercel.log) == 2)
+        assert until(lambda: len(vercel.log) == 2)
         assert pgbouncer.statements(database) == 3
 
 
 def test_a_redelivery_is_called_back_with_what_is_stored(stack: Stack) -> None:
-    c, river = channel(), stack.modelriver
+    c, river = new_channel(), stack.modelriver
     river.planned[c].append(Treatment(status=401))
     assert deliver(stack, river.event(MOVIE, channel_id=c)).status == 503
-    assert settled(lambda: stack.rows(c)[0]["callback_error"] is not None)
+    assert until(lambda: stack.rows(c)[0]["callback_error"] is not None)
     other = river.event({"title": "other"}, channel_id=c, callback_url=river.callback_url("other"))
     assert deliver(stack, other).status == 200
     first, second = (each.content["data"] for each in river.callbacks_for(c))
@@ -496,11 +495,11 @@ def test_a_redelivery_is_called_back_with_what_is_stored(stack: Stack) -> None:
 
 
 def test_no_log_line_and_no_answer_tells_a_secret(stack: Stack) -> None:
-    c = channel()
+    c = new_channel()
     content: Json = {"title": "SENTINEL-CONTENT", "body": "SENTINEL-CONTENT"}
     stack.modelriver.planned[c].append(Treatment(status=404))
     deliver(stack, stack.modelriver.event(content, channel_id=c))
-    assert settled(lambda: c in "".join(stack.vercel.log))
+    assert until(lambda: c in "".join(stack.vercel.log))
     lines = "".join(stack.vercel.log)
     for secret in ("SENTINEL", stack.modelriver.secret, stack.modelriver.api_key, "postgresql://"):
         assert secret not in lines

@@ -11,7 +11,8 @@ import pytest
 
 from lib.jsontext import Json
 from lib.local.standins.modelriver import Delivery
-from tests.support import Stack, new_channel
+from lib.local.standins.stack import Stack
+from tests.support import new_channel
 
 
 class Case(TypedDict):

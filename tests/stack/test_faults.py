@@ -4,7 +4,6 @@ import contextlib
 import os
 import socket
 import threading
-import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -20,10 +19,12 @@ from lib.local.standins.pgbouncer import PgBouncer
 from lib.local.standins.postgres import Postgres
 from lib.local.standins.proxy import Proxy
 from lib.local.standins.redelivery import CALLBACK_WINDOW, SCHEDULE, Redelivery
+from lib.local.standins.stack import Stack
 from lib.local.standins.vercel import Vercel
 from lib.local.trials import load
 from lib.local.trials.chaos import Chaos
-from tests.support import assert_nothing_is_told, settled
+from lib.local.until import until
+from tests.support import assert_nothing_is_told, new_channel
 
 MOVIE: Json = {"title": "Inception"}
 SPARE_THREADS = 4
@@ -69,28 +70,18 @@ class OwnStack:
         return [f"{now} {what}" for what, (now, most) in counted.items() if now > most]
 
 
-def new_channel() -> str:
-    return str(uuid.uuid4())
-
-
 @pytest.fixture(scope="module")
 def own(pgbouncer: PgBouncer) -> Iterator[OwnStack]:
     """The session's PgBouncer is asked for only to skip where there is none."""
-    with contextlib.ExitStack() as parts:
-        postgres = parts.enter_context(Postgres())
-        postgres.apply_schema()
-        bouncer = parts.enter_context(PgBouncer(postgres, server_connections=4))
-        to_database = parts.enter_context(Proxy(bouncer.port))
-        modelriver = parts.enter_context(ModelRiver())
-        to_callback = parts.enter_context(Proxy(int(modelriver.origin.rpartition(":")[2])))
-        origins = f"{modelriver.origin} http://127.0.0.1:{to_callback.port}"
-        settings = {
-            **modelriver.settings,
-            "MODELRIVER_CALLBACK_ORIGINS": origins,
-            "DATABASE_URL": f"postgresql://postgres@127.0.0.1:{to_database.port}/postgres",
-        }
-        vercel = parts.enter_context(Vercel(settings))
-        yield OwnStack(modelriver, vercel, postgres, bouncer, to_database, to_callback)
+    with Stack(server_connections=4) as parts:
+        modelriver, postgres = parts.modelriver, parts.postgres
+        to_database = parts.enter_context(Proxy(parts.pgbouncer.port))
+        to_callback = parts.enter_context(Proxy(modelriver.port))
+        vercel = parts.serve(
+            MODELRIVER_CALLBACK_ORIGINS=f"{modelriver.origin} http://127.0.0.1:{to_callback.port}",
+            DATABASE_URL=f"postgresql://postgres@127.0.0.1:{to_database.port}/postgres",
+        )
+        yield OwnStack(modelriver, vercel, postgres, parts.pgbouncer, to_database, to_callback)
         assert_nothing_is_told(vercel, modelriver)
 
 
@@ -125,9 +116,9 @@ def test_a_database_fault_ends_in_a_503_and_leaves_nothing_behind(
         fault.end(own)
     assert {reply.status for reply in replies} == {503}
     assert max(reply.seconds for reply in replies) < 25
-    assert settled(lambda: own.deliver().status == 200), own.vercel.log[-5:]
+    assert until(lambda: own.deliver().status == 200), own.vercel.log[-5:]
     assert {reply.status for reply in own.deliver_many(12)} == {200}, own.vercel.log[-12:]
-    assert settled(lambda: own.leaks(threads) == []), own.leaks(threads)
+    assert until(lambda: own.leaks(threads) == []), own.leaks(threads)
 
 
 def test_nobody_waits_for_the_note(own: OwnStack) -> None:
@@ -139,7 +130,7 @@ def test_nobody_waits_for_the_note(own: OwnStack) -> None:
     finally:
         own.modelriver.on_callback = lambda _: None
         own.to_database.flow()
-    assert settled(lambda: own.rows(channel_id)[0][1])
+    assert until(lambda: own.rows(channel_id)[0][1])
 
 
 def test_a_callback_host_that_says_nothing(own: OwnStack) -> None:
@@ -160,7 +151,7 @@ def test_a_callback_host_that_says_nothing(own: OwnStack) -> None:
     ((record_id, _),) = own.rows(channel_id)
     task_ids = {each.content["task_id"] for each in own.modelriver.callbacks_for(channel_id)}
     assert task_ids == {f"neon_{record_id}"}
-    assert settled(lambda: own.leaks(threads) == []), own.leaks(threads)
+    assert until(lambda: own.leaks(threads) == []), own.leaks(threads)
 
 
 class Resolver:
@@ -212,7 +203,7 @@ def test_names_that_nobody_looks_up(own: OwnStack, tmp_path: Path) -> None:
         assert (reply.status, own.rows(first)) == (503, [])
         assert reply.seconds < 25
         resolver.answers = True
-        assert settled(lambda: deliver(first, origins[0]).status == 200)
+        assert until(lambda: deliver(first, origins[0]).status == 200)
 
         resolver.answers = False  # the database's connection is kept; the other name is not known
         reply = deliver(second, origins[1])
@@ -220,7 +211,7 @@ def test_names_that_nobody_looks_up(own: OwnStack, tmp_path: Path) -> None:
         assert reply.seconds < 25
         assert deliver(new_channel(), origins[0]).status == 200
         resolver.answers = True
-        assert settled(lambda: deliver(second, origins[1]).status == 200)
+        assert until(lambda: deliver(second, origins[1]).status == 200)
         assert len(own.rows(first)) == len(own.rows(second)) == 1
         assert "host name not found" in "".join(vercel.log)
     resolver.socket.close()
@@ -248,8 +239,8 @@ def test_the_person_waiting_is_told_once_and_the_record_is_stored_later(
         try:
             with Redelivery(own.modelriver, [own.vercel], speed=100) as redelivery:
                 task = redelivery.send(own.modelriver.event(MOVIE, channel_id=new_channel()))
-                assert settled(lambda: len(task.attempts) == 4)
-                assert settled(lambda: redelivery.age(task) > CALLBACK_WINDOW)
+                assert until(lambda: len(task.attempts) == 4)
+                assert until(lambda: redelivery.age(task) > CALLBACK_WINDOW)
                 (told,) = own.modelriver.callbacks_for(task.channel_id)
                 assert told.content["error"] == "processing_failed"
                 assert redelivery.in_window(task, told)
@@ -307,14 +298,14 @@ def test_killed_at_each_step(own: OwnStack, step: str) -> None:
     with ThreadPoolExecutor(1) as threads:
         first = threads.submit(own.modelriver.deliver, own.vercel.url, delivery)
         if step == "before insert":
-            assert settled(lambda: waits_for_a_lock(own))
+            assert until(lambda: waits_for_a_lock(own))
         elif step == "after insert":
-            assert settled(lambda: len(own.rows(channel_id)) == 1)
+            assert until(lambda: len(own.rows(channel_id)) == 1)
         else:
             assert taken.wait(10)
         if step == "before note":
             assert first.result().status == 200
-            assert settled(lambda: waits_for_a_lock(own))
+            assert until(lambda: waits_for_a_lock(own))
         own.vercel.kill()
         assert first.result().status == (200 if step == "before note" else 0) or (
             step == "after callback"
@@ -324,8 +315,8 @@ def test_killed_at_each_step(own: OwnStack, step: str) -> None:
     own.to_callback.flow()
     own.vercel.start()
 
-    assert settled(lambda: own.modelriver.deliver(own.vercel.url, delivery).status == 200)
-    assert settled(lambda: [called_back for _, called_back in own.rows(channel_id)] == [True])
+    assert until(lambda: own.modelriver.deliver(own.vercel.url, delivery).status == 200)
+    assert until(lambda: [called_back for _, called_back in own.rows(channel_id)] == [True])
     ((record_id, _),) = own.rows(channel_id)
     callbacks = own.modelriver.callbacks_for(channel_id)
     assert callbacks
@@ -346,12 +337,12 @@ def test_overload_is_answered_honestly(own: OwnStack) -> None:
             replies = list(threads.map(lambda _: own.deliver(), range(200)))
     assert {reply.status for reply in replies} == {503}
     assert max(reply.seconds for reply in replies) < 25
-    assert settled(lambda: "too many at once" in "".join(own.vercel.log))
+    assert until(lambda: "too many at once" in "".join(own.vercel.log))
     assert {reply.status for reply in own.deliver_many(24)} == {200}
 
 
 def test_a_short_chaos_breaks_no_promise(pgbouncer: PgBouncer) -> None:
     chaos = Chaos(seed=7, seconds=25, rate=40)
     verdict = chaos.run()
-    assert {fault: count for fault, count in verdict.faults.items() if count} == {}
+    assert {fault: count for fault, count in verdict.broken.items() if count} == {}
     assert chaos.done

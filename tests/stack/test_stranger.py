@@ -1,7 +1,6 @@
 """Somebody who knows a captured delivery, but no secret, gains nothing."""
 
 import json
-import uuid
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -9,7 +8,8 @@ import pytest
 
 from lib.jsontext import Json
 from lib.local.standins.modelriver import Callback, Delivery, ModelRiver
-from tests.support import Stack
+from lib.local.standins.stack import Stack
+from tests.support import new_channel
 
 MOVIE: Json = {"title": "Inception", "description": "Dreams."}
 
@@ -18,9 +18,7 @@ MOVIE: Json = {"title": "Inception", "description": "Dreams."}
 def captured(stack: Stack) -> Delivery:
     """A delivery whose signature covers `data` alone, the weaker of the two; delivered already."""
     river = stack.modelriver
-    delivery = river.sign(
-        river.nested(river.event(MOVIE, channel_id=str(uuid.uuid4()))), "timestamped"
-    )
+    delivery = river.sign(river.nested(river.event(MOVIE, channel_id=new_channel())), "timestamped")
     assert river.deliver(stack.vercel.url, delivery).status == 200
     return delivery
 

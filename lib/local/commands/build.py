@@ -3,6 +3,7 @@
 No login is needed.
 """
 
+import argparse
 import json
 import shutil
 import subprocess
@@ -10,10 +11,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from lib.local.commands import cli
-from lib.local.commands.cli import LOCAL
+from lib.local.project import LOCAL, ROOT
 from lib.local.standins.process import PartMissing
 
-ROOT = Path(__file__).parents[3]
 FUNCTION = Path("functions/api/modelriver.func")
 MAX_MEGABYTES = 40
 """What the function's bundle may come to; Vercel allows 250."""
@@ -53,8 +53,12 @@ def megabytes(folder: Path) -> float:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 1e6
 
 
-def run() -> None:
-    """Build, and say what would be deployed."""
+def add_arguments(_: argparse.ArgumentParser) -> None:
+    """Takes none."""
+
+
+def run(_: argparse.Namespace) -> int:
+    """Build, and say what would be deployed. Raises Problem."""
     folder = LOCAL / "build"
     shutil.rmtree(folder, ignore_errors=True)
     output = build(copy_project(folder))
@@ -65,6 +69,7 @@ def run() -> None:
     print(f"           {settings['runtime']}, {settings['memory']} MB, {settings['maxDuration']} s")
     print(f"           {megabytes(function):.1f} MB of {MAX_MEGABYTES} that it may come to")
     print(f"static     {', '.join(static)}")
+    return 0
 
 
 def _files(folder: Path) -> list[Path]:

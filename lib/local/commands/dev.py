@@ -4,33 +4,31 @@ The function starts anew whenever a file of it changes. The embedded database fo
 sql/schema.sql in the same way.
 """
 
+import argparse
 import fcntl
 import os
-import subprocess
-import sys
-import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 
 from lib.local.commands import schema
-from lib.local.commands.cli import LOCAL
+from lib.local.commands.arguments import positive
+from lib.local.commands.changes import Changes
 from lib.local.console.desk import Desk
 from lib.local.console.server import Console
+from lib.local.database import place
+from lib.local.problem import Problem
+from lib.local.project import LOCAL, ROOT
 from lib.local.standins import process
 from lib.local.standins.modelriver import ModelRiver
 from lib.local.standins.neon import PROJECT, Neon
-from lib.local.standins.pgbouncer import pooled
-from lib.local.standins.postgres import SCHEMA, Postgres
+from lib.local.standins.postgres import Postgres
 from lib.local.standins.proxy import Proxy
-from lib.local.standins.redelivery import Endpoint, Redelivery
-from lib.local.standins.vercel import PATH, ROOT, Message, Vercel, log_line
-
-SCHEMA_WITHIN = 60.0
-"""Seconds for comparing or applying the schema; a given database may not answer at all."""
-WATCHED = ("api/*.py", "lib/*.py", "sql/schema.sql")
+from lib.local.standins.redelivery import Endpoint, Receiver, Redelivery
+from lib.local.standins.stack import Stack
+from lib.local.standins.vercel import PATH, Message, Vercel, log_line
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,40 +43,70 @@ class _Database:
     """What leads neonctl to it."""
 
 
-def run(
-    environment: Mapping[str, str], port: int, modelriver_port: int, speed: float, *, neon: bool
-) -> None:
-    """Serve until interrupted. Raises RuntimeError where a port is taken.
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--port", type=int, default=3000, help="of the function; 3000")
+    console = "of the console, and of callbacks; 3001"
+    parser.add_argument("--modelriver-port", type=int, default=3001, help=console)
+    faster = "of ModelRiver's redelivery: at 20, a minute passes in 3 s"
+    parser.add_argument("--speed", type=positive, default=1.0, help=faster)
+    neon = "on a stand-in for Neon, which neonctl can be pointed at, and which keeps nothing"
+    parser.add_argument("--neon", action="store_true", help=neon)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Serve until interrupted. Raises Problem, as where a port is taken.
 
     With DATABASE_URL in the environment that database is used, a Neon branch say; otherwise an
-    embedded one, kept between runs. With `neon` it is a stand-in for Neon, which keeps nothing. At
-    a `speed` of 20, a minute of ModelRiver's redelivery passes in 3 s.
+    embedded one, kept between runs.
     """
-    for each in (port, modelriver_port):
+    for each in (arguments.port, arguments.modelriver_port):
         if process.listens(each):
-            raise RuntimeError(f"port {each} is taken: stop what listens there, or choose another")
-    with ExitStack() as parts:
-        database = _on_neon(parts) if neon else _given(environment) or _embedded(parts)
-        secret = (environment.get("MODELRIVER_WEBHOOK_SECRET", "").split() or ["whsec-local"])[0]
-        modelriver = parts.enter_context(ModelRiver(secret, port=modelriver_port))
-        url = f"http://127.0.0.1:{port}{PATH}"
-        receivers = [Endpoint(url, port)]
-        redelivery = parts.enter_context(Redelivery(modelriver, receivers, speed=speed))
-        desk = Desk(modelriver, redelivery, speed)
-        desk.tell(url=url, database=database.name, speed=speed)
-        Console(modelriver, desk, database.direct_url)
+            raise Problem(f"port {each} is taken: stop what listens there, or choose another")
+    with suppress(KeyboardInterrupt), ExitStack() as parts:
+        database = _on_neon(parts) if arguments.neon else _given()
+        _serve(parts, arguments.port, arguments.modelriver_port, arguments.speed, database)
+    return 0  # Ctrl-C is how it is meant to end
 
-        def show(message: Message) -> None:
-            if line := log_line(message):
-                print(line[1], flush=True)
-            desk.take(message)
 
-        vercel = Vercel({**modelriver.settings, "DATABASE_URL": database.url})
-        vercel.on_message = show
-        parts.enter_context(vercel)
-        proxy = parts.enter_context(Proxy(vercel.port, listen_on=port))
-        _introduce(url, modelriver, database)
-        _Watch(vercel, proxy, desk, database).run()
+def _serve(
+    parts: ExitStack, port: int, modelriver_port: int, speed: float, database: _Database | None
+) -> None:
+    secret = (os.environ.get("MODELRIVER_WEBHOOK_SECRET", "").split() or ["whsec-local"])[0]
+    modelriver = parts.enter_context(ModelRiver(secret, port=modelriver_port))
+    database = database or _embedded(parts, modelriver)
+    url = f"http://127.0.0.1:{port}{PATH}"
+    desk = attach_console(parts, modelriver, [Endpoint(url, port)], database.direct_url, speed)
+    desk.tell(url=url, database=database.name)
+
+    def show(message: Message) -> None:
+        if line := log_line(message):
+            print(line[1], flush=True)
+        desk.take(message)
+
+    vercel = Vercel({**modelriver.settings, "DATABASE_URL": database.url})
+    vercel.on_message = show
+    parts.enter_context(vercel)
+    proxy = parts.enter_context(Proxy(vercel.port, listen_on=port))
+    _introduce(url, modelriver, database)
+    Changes(vercel, proxy, desk, database.direct_url, follows_schema=database.is_ours).follow()
+
+
+def attach_console(
+    parts: ExitStack,
+    modelriver: ModelRiver,
+    receivers: Sequence[Receiver],
+    database_url: str,
+    speed: float = 1.0,
+) -> Desk:
+    """A console on ModelRiver's port, which delivers to the receivers, and shows their rows.
+
+    What the receivers log is for whoever starts them to hand on to the desk's `take`.
+    """
+    redelivery = parts.enter_context(Redelivery(modelriver, receivers, speed=speed))
+    desk = Desk(modelriver, redelivery, speed)
+    desk.tell(speed=speed)
+    Console(modelriver, desk, database_url)
+    return desk
 
 
 def _introduce(url: str, modelriver: ModelRiver, database: _Database) -> None:
@@ -97,103 +125,25 @@ def _introduce(url: str, modelriver: ModelRiver, database: _Database) -> None:
     print("Ctrl-C ends it all.", flush=True)
 
 
-class _Watch:
-    """Looks after the files, and starts anew what they are for."""
-
-    def __init__(self, vercel: Vercel, proxy: Proxy, desk: Desk, database: _Database) -> None:
-        self._vercel = vercel
-        self._proxy = proxy
-        self._desk = desk
-        self._database = database
-
-    def run(self) -> None:
-        """Until interrupted."""
-        state = _state()
-        self._desk.tell(function="running", reason="", started_at=time.time())
-        self._follow_schema("--check")
-        while True:
-            time.sleep(0.2)
-            if (now := _state()) != state:
-                changed = {path for path, _ in now.items() ^ state.items()}
-                state = now
-                self._renew(changed)
-
-    def _renew(self, changed: set[Path]) -> None:
-        if SCHEMA in changed and self._database.is_ours:
-            self._follow_schema()
-        if changed != {SCHEMA}:
-            self._restart()
-            self._follow_schema("--check")
-
-    def _restart(self) -> None:
-        self._desk.tell(function="starting", reason="")
-        self._vercel.stop()
-        try:
-            self._vercel.start()
-        except RuntimeError as error:  # half-written, perhaps; the next change tells
-            print(error, flush=True)
-            end = "\n".join(str(error).splitlines()[-6:])
-            self._desk.tell(function="down", reason=end)
-        else:
-            self._proxy.target = self._vercel.port
-            print("started anew", flush=True)
-            self._desk.tell(function="running", reason="", started_at=time.time())
-
-    def _follow_schema(self, *options: str) -> None:
-        agrees, said = self._schema(*options)
-        if not agrees or not options:
-            print(said, flush=True)
-        self._desk.tell(schema="" if agrees else said)
-
-    def _schema(self, *options: str) -> tuple[bool, str]:
-        """Whether it agrees, and what was said: in a process of its own, which reads files anew."""
-        try:
-            done = subprocess.run(
-                [sys.executable, "-m", "lib.local", "schema", *options],
-                cwd=ROOT,
-                env={**os.environ, "DATABASE_URL_UNPOOLED": self._database.direct_url},
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                check=False,
-                timeout=SCHEMA_WITHIN,
-            )
-        except subprocess.TimeoutExpired:
-            return False, f"The database did not answer within {SCHEMA_WITHIN:.0f} s."
-        # Of a traceback, say of a half-written file, the last line tells what is wrong.
-        said = done.stdout.strip() or done.stderr.strip().rpartition("\n")[2]
-        return done.returncode == 0, said
-
-
-def _state() -> dict[Path, int]:
-    state = {}
-    for path in (path for pattern in WATCHED for path in ROOT.glob(pattern)):
-        with suppress(FileNotFoundError):  # gone meanwhile, or an editor's dangling lock
-            state[path] = path.stat().st_mtime_ns
-    return state
-
-
-def _given(environment: Mapping[str, str]) -> _Database | None:
-    url = environment.get("DATABASE_URL")
+def _given() -> _Database | None:
+    url = os.environ.get("DATABASE_URL")
     if not url:
         return None
-    direct_url = environment.get("DATABASE_URL_UNPOOLED") or url
-    return _Database(schema.place(url), url, direct_url, is_ours=False)
+    direct_url = os.environ.get("DATABASE_URL_UNPOOLED") or url
+    return _Database(place(url), url, direct_url, is_ours=False)
 
 
-def _embedded(parts: ExitStack) -> _Database:
+def _embedded(parts: ExitStack, modelriver: ModelRiver) -> _Database:
     folder = _folder()
     folder.mkdir(parents=True, exist_ok=True)
     lock = parts.enter_context((folder / "lock").open("w"))
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        raise RuntimeError(f"another make dev is using {folder}: stop it first") from None
-    postgres = parts.enter_context(Postgres(folder))
-    postgres.apply_schema()
-    url = pooled(postgres, parts)
-    through = "" if url == postgres.url() else ", through PgBouncer"
-    return _Database(f"Postgres in {folder}{through}", url, postgres.url(), is_ours=True)
+        raise Problem(f"another make dev is using {folder}: stop it first") from None
+    stack = parts.enter_context(Stack(modelriver, parts.enter_context(Postgres(folder))))
+    through = "" if stack.url == stack.direct_url else ", through PgBouncer"
+    return _Database(f"Postgres in {folder}{through}", stack.url, stack.direct_url, is_ours=True)
 
 
 def _on_neon(parts: ExitStack) -> _Database:

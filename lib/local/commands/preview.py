@@ -4,9 +4,11 @@ If a step fails, what this very run made before it is taken away again, and noth
 made is known from the answer of the program that made it.
 """
 
+import argparse
 import contextlib
 import fcntl
 import json
+import os
 import re
 import shutil
 import sys
@@ -17,18 +19,28 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from lib.local.commands import build, cli, schema, send
+from lib.local.problem import Problem
+from lib.local.project import LOCAL, ROOT
+from lib.local.standins.deliveries import PRESETS
 from lib.local.standins.vercel import PATH
 
 EXPIRES_AFTER = timedelta(days=14)
-LINK = build.ROOT / ".vercel" / "project.json"
+LINK = ROOT / ".vercel" / "project.json"
 """Where `vercel link` notes which project a checkout belongs to."""
 
 _URL = re.compile(r'^\s*(?:"url": )?"?(https://[^\s"]+)"?,?$', re.MULTILINE)
 """Where the deployment is, alone on its line or in JSON: the CLI chooses by who it takes us for."""
 
 
-class StepFailed(Exception):
-    """The message is one line, and says which step."""
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--branch", required=True, help="the git branch")
+    parser.add_argument("--delete", action="store_true", help="delete its database branch instead")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Deploy and print the URL, or delete the branch. Raises Problem."""
+    print((delete if arguments.delete else deploy)(arguments.branch, os.environ))
+    return 0
 
 
 def branch_name(git_branch: str) -> str:
@@ -39,7 +51,7 @@ def branch_name(git_branch: str) -> str:
 def deploy(git_branch: str, environment: Mapping[str, str]) -> str:
     """Make branch and deployment, and deliver an AI result through both. Returns the URL.
 
-    Raises StepFailed, cli.Failed or PartMissing, and leaves nothing behind.
+    Raises Problem, and leaves nothing behind.
     """
     neon, vercel = _Neon.of(git_branch, environment), _Vercel.of(environment)
     _needed(environment, "MODELRIVER_WEBHOOK_SECRET")
@@ -51,8 +63,8 @@ def deploy(git_branch: str, environment: Mapping[str, str]) -> str:
         direct, pooled = neon.url(branch), neon.url(branch, "--pooled")
         try:
             schema.apply(direct)
-        except schema.NotApplied as error:
-            raise StepFailed(f"sql/schema.sql: {error}") from None
+        except Problem as error:
+            raise Problem(f"sql/schema.sql: {error}") from None
         url = vercel.deploy("preview", {"DATABASE_URL": pooled})
         undo.callback(_take_away, url, vercel.remove, url)
         _smoke(url, {**environment, "DATABASE_URL": pooled})
@@ -63,30 +75,30 @@ def deploy(git_branch: str, environment: Mapping[str, str]) -> str:
 def deploy_production(environment: Mapping[str, str]) -> str:
     """Check that production's schema is there, deploy, and deliver an AI result. Returns the URL.
 
-    Raises StepFailed, cli.Failed or PartMissing.
+    Raises Problem.
     """
     vercel = _Vercel.of(environment)
     for name in ("DATABASE_URL_UNPOOLED", "DATABASE_URL", "MODELRIVER_WEBHOOK_SECRET"):
         _needed(environment, name)
     try:
         differences = schema.check(environment["DATABASE_URL_UNPOOLED"])
-    except schema.NotApplied as error:
-        raise StepFailed(f"production's database: {error}") from None
+    except Problem as error:
+        raise Problem(f"production's database: {error}") from None
     if differences:
         said = "; ".join(differences)
-        raise StepFailed(f"production's database is not as sql/schema.sql says: {said}")
+        raise Problem(f"production's database is not as sql/schema.sql says: {said}")
     url = vercel.deploy("production", {})
     try:
         _smoke(url, environment)
-    except StepFailed as failed:
-        raise StepFailed(f"{failed}; {url} is live, `vercel rollback URL` leads back") from None
+    except Problem as failed:
+        raise Problem(f"{failed}; {url} is live, `vercel rollback URL` leads back") from None
     return url
 
 
 def delete(git_branch: str, environment: Mapping[str, str]) -> str:
     """Delete the database branch; it is no fault if there is none. Returns what was done.
 
-    Raises StepFailed, cli.Failed or PartMissing.
+    Raises Problem.
     """
     neon = _Neon.of(git_branch, environment)
     branch = neon.find()
@@ -107,7 +119,7 @@ class _Neon:
     @classmethod
     def of(cls, git_branch: str, environment: Mapping[str, str]) -> "_Neon":
         if not git_branch:
-            raise StepFailed("say which git branch: BRANCH=my-change")
+            raise Problem("say which git branch: BRANCH=my-change")
         project = _needed(environment, "NEON_PROJECT_ID")
         return cls(branch_name(git_branch), project, cli.environment(environment))
 
@@ -152,7 +164,7 @@ class _Vercel:
         project = environment.get("VERCEL_PROJECT_ID") or linked.get("projectId")
         team = environment.get("VERCEL_ORG_ID") or linked.get("orgId")
         if not project or not team:
-            raise StepFailed(
+            raise Problem(
                 "which project of Vercel's? Run `vercel link`, or set VERCEL_ORG_ID and "
                 "VERCEL_PROJECT_ID; nothing was made"
             )
@@ -166,7 +178,7 @@ class _Vercel:
         """
         env = {**self.environment, **variables}
         production = ["--prod"] if target == "production" else []
-        with _own_folder(cli.LOCAL / "deploy") as folder:
+        with _own_folder(LOCAL / "deploy") as folder:
             build.copy_project(folder, link=False)
             self._run("pull", "--yes", f"--environment={target}", directory=folder)
             build.build(folder, *production, *self._scope, env=env)
@@ -175,7 +187,7 @@ class _Vercel:
             said = self._run(*prebuilt, *given, directory=folder, env=env)
         found = _URL.search(said)
         if found is None:
-            raise StepFailed("vercel deploy did not say where the deployment is")
+            raise Problem("vercel deploy did not say where the deployment is")
         return found[1]
 
     def remove(self, url: str) -> None:
@@ -213,11 +225,11 @@ def _take_away(what: str, how: Callable[[str], None], which: str) -> None:
 def _needed(environment: Mapping[str, str], name: str) -> str:
     if value := environment.get(name):
         return value
-    raise StepFailed(f"set {name}; nothing was made")
+    raise Problem(f"set {name}; nothing was made")
 
 
 def _smoke(url: str, environment: Mapping[str, str]) -> None:
     try:
-        send.send(f"{url}{PATH}", send.PRESETS["structured"], environment, expect_row=True)
-    except send.NotSent as error:
-        raise StepFailed(f"the deployment's first delivery: {error}") from None
+        send.send(f"{url}{PATH}", PRESETS["structured"], environment, expect_row=True)
+    except Problem as error:
+        raise Problem(f"the deployment's first delivery: {error}") from None

@@ -4,20 +4,20 @@ The script itself says what is expected: it is applied to an empty schema beside
 transaction that is rolled back, and both are compared. So nothing here has to follow a change.
 """
 
-import contextlib
+import argparse
 import dataclasses
+import os
 import re
 import types
 import typing
-from collections.abc import Iterator
 from datetime import date, datetime
 from uuid import uuid4
 
-import psycopg
-from psycopg.conninfo import conninfo_to_dict
-
 from lib.content import AiContent
 from lib.database import TABLE
+from lib.local.commands.progress import waiting_for
+from lib.local.database import Connection, connected, place
+from lib.local.problem import Problem
 from lib.local.standins.postgres import SCHEMA
 
 NOTED = ("id", "created_at", "updated_at", "called_back_at", "callback_error")
@@ -34,9 +34,9 @@ _TAKEN_BY: dict[type, set[str]] = {
 """The columns that take a field of a type; a text fits all others."""
 
 _SHAPE = """
-    SELECT 'column ' || attname,
+    SELECT 'column ' || attname AS name,
            format_type(atttypid, atttypmod) || CASE WHEN attnotnull THEN ' NOT NULL' ELSE '' END
-           || coalesce(' DEFAULT ' || pg_get_expr(adbin, adrelid), '')
+           || coalesce(' DEFAULT ' || pg_get_expr(adbin, adrelid), '') AS definition
     FROM pg_attribute LEFT JOIN pg_attrdef ON adrelid = attrelid AND adnum = attnum
     WHERE attrelid = to_regclass(%(table)s) AND attnum > 0 AND NOT attisdropped
     UNION ALL
@@ -49,23 +49,36 @@ type Shape = dict[str, str]
 """Columns and indexes of a table, each with its definition."""
 
 
-class NotApplied(Exception):
-    """Postgres's own words, which never hold the password."""
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--check", action="store_true", help="change nothing, only compare")
 
 
-def place(url: str) -> str:
-    """Where a database is, without user and password. Raises NotApplied."""
-    try:
-        parts = conninfo_to_dict(url)
-    except psycopg.ProgrammingError:
-        raise NotApplied("the connection string is malformed") from None
-    port = f":{parts['port']}" if "port" in parts else ""
-    return f"{parts.get('host', 'localhost')}{port}/{parts.get('dbname', '')}"
+def run(arguments: argparse.Namespace) -> int:
+    """Apply it, and say what it changed; 1 where things disagree all the same. Raises Problem."""
+    url = os.environ.get("DATABASE_URL_UNPOOLED") or os.environ.get("DATABASE_URL")
+    if not url:
+        raise Problem("set DATABASE_URL_UNPOOLED, Neon's direct connection string")
+    where = place(url)
+    if not arguments.check:
+        with waiting_for(f"applying sql/schema.sql to {where}"):
+            changes = apply(url)
+        _list(f"sql/schema.sql applied to {where}: ", changes, "nothing to change")
+    with waiting_for(f"comparing {where}"):
+        differences = check(url)
+    agree = "sql/schema.sql, lib/content.py and the table agree"
+    _list(f"{where}: ", differences, agree)
+    return 1 if differences else 0
+
+
+def _list(begin: str, items: list[str], otherwise: str) -> None:
+    print(f"{begin}{otherwise}" if not items else begin.rstrip())
+    for item in items:
+        print(f"  {item}")
 
 
 def apply(url: str) -> list[str]:
-    """Apply the schema over a direct connection. Returns what it changed. Raises NotApplied."""
-    with _connected(url) as connection:
+    """Apply the schema over a direct connection. Returns what it changed. Raises Problem."""
+    with connected(url) as connection:
         before = _shape(connection, f"public.{TABLE}")
         connection.execute(SCHEMA.read_bytes())
         after = _shape(connection, f"public.{TABLE}")
@@ -77,8 +90,8 @@ def apply(url: str) -> list[str]:
 
 
 def check(url: str) -> list[str]:
-    """In what the table and lib/content.py are not as the schema says. Raises NotApplied."""
-    with _connected(url) as connection:
+    """In what the table and lib/content.py are not as the schema says. Raises Problem."""
+    with connected(url) as connection:
         actual = _shape(connection, f"public.{TABLE}")
         expected = _expected(connection)
     if not actual:
@@ -135,11 +148,12 @@ def _fits(hint: object, definition: str) -> bool:
     )
 
 
-def _shape(connection: psycopg.Connection, table: str) -> Shape:
-    return dict(connection.execute(_SHAPE.encode(), {"table": table}).fetchall())
+def _shape(connection: Connection, table: str) -> Shape:
+    rows = connection.execute(_SHAPE.encode(), {"table": table}).fetchall()
+    return {row["name"]: row["definition"] for row in rows}
 
 
-def _expected(connection: psycopg.Connection) -> Shape:
+def _expected(connection: Connection) -> Shape:
     """What the script makes of an empty schema."""
     scratch = f"schema_check_{uuid4().hex}"
     script = re.sub(r"(?m)^(BEGIN|COMMIT);$", "", SCHEMA.read_text(encoding="utf-8"))
@@ -148,17 +162,3 @@ def _expected(connection: psycopg.Connection) -> Shape:
         connection.execute(f"CREATE SCHEMA {scratch}".encode())
         connection.execute(script.encode())
         return _shape(connection, f"{scratch}.{TABLE}")
-
-
-@contextlib.contextmanager
-def _connected(url: str) -> Iterator[psycopg.Connection]:
-    """A direct connection, inside which Postgres's errors become NotApplied."""
-    try:
-        with psycopg.connect(
-            url, autocommit=True, prepare_threshold=None, connect_timeout=15
-        ) as connection:
-            yield connection
-    except psycopg.Error as error:
-        hint = f" {error.diag.message_hint}" if error.diag.message_hint else ""
-        words = error.diag.message_primary or str(error).splitlines()[0]
-        raise NotApplied(f"{words}{hint}") from None

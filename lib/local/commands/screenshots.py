@@ -1,19 +1,21 @@
 """The README's pictures of the console, taken in a real browser from real deliveries."""
 
+import argparse
 import time
-from collections.abc import Callable
-from contextlib import ExitStack
 
 from playwright.sync_api import Browser, Page
 
+from lib.local.commands.dev import attach_console
 from lib.local.console.desk import Desk
-from lib.local.console.server import FAULTS, Console
+from lib.local.console.server import FAULTS
+from lib.local.problem import Problem
+from lib.local.project import ROOT
 from lib.local.standins.browser import chromium
 from lib.local.standins.modelriver import ModelRiver
-from lib.local.standins.pgbouncer import pooled
-from lib.local.standins.postgres import Postgres
-from lib.local.standins.redelivery import SCHEDULE, Redelivery
-from lib.local.standins.vercel import PATH, ROOT, Vercel
+from lib.local.standins.redelivery import SCHEDULE
+from lib.local.standins.stack import Stack
+from lib.local.standins.vercel import PATH
+from lib.local.until import until
 
 FOLDER = ROOT / ".github"
 SIZE = (1280, 872)
@@ -21,31 +23,28 @@ WITHIN = 30_000
 """Milliseconds for whatever the page is waited for."""
 
 
-def run() -> None:
+def add_arguments(_: argparse.ArgumentParser) -> None:
+    """Takes none."""
+
+
+def run(_: argparse.Namespace) -> int:
     """Write .github/console-light.png and console-dark.png. Raises PartMissing."""
-    with ExitStack() as parts:
-        postgres = parts.enter_context(Postgres())
-        postgres.apply_schema()
-        modelriver = parts.enter_context(ModelRiver())
-        database_url = pooled(postgres, parts)
-        vercel = Vercel({**modelriver.settings, "DATABASE_URL": database_url})
-        redelivery = parts.enter_context(Redelivery(modelriver, [vercel]))
-        desk = Desk(modelriver, redelivery)
+    with Stack() as stack:
+        vercel = stack.serve()
+        desk = attach_console(stack, stack.modelriver, [vercel], stack.direct_url)
         vercel.on_message = desk.take
-        parts.enter_context(vercel)
         desk.tell(
             url=f"http://127.0.0.1:3000{PATH}",
             database="Postgres in .local/postgres, through PgBouncer",
             function="running",
             started_at=time.time(),
-            speed=1,
             schema="",
         )
-        Console(modelriver, desk, postgres.url())
-        browser = parts.enter_context(chromium())
-        _fill(browser, modelriver, desk)
+        browser = stack.enter_context(chromium())
+        _fill(browser, stack.modelriver, desk)
         for scheme in ("light", "dark"):
-            _take(browser, modelriver.origin, scheme)
+            _take(browser, stack.modelriver.origin, scheme)
+    return 0
 
 
 def _fill(browser: Browser, modelriver: ModelRiver, desk: Desk) -> None:
@@ -56,11 +55,12 @@ def _fill(browser: Browser, modelriver: ModelRiver, desk: Desk) -> None:
         page.select_option("#fault", "500")
         _send(page, "Text", event="summary")
         for made in range(1, len(SCHEDULE)):
-            _until(lambda made=made: _made(desk, 1) == made)  # type: ignore[misc]
+            _see_attempts(desk, made)
             desk.redeliver(1)
-        _until(lambda: _made(desk, 1) == len(SCHEDULE))
+        _see_attempts(desk, len(SCHEDULE))
         page.select_option("#fault", "none")
-        _until(lambda: modelriver.treatment == FAULTS["none"])
+        if not until(lambda: modelriver.treatment == FAULTS["none"], WITHIN / 1000):
+            raise Problem("the console did not set the callbacks right again")
         _send(page, "Hostile", event="comment")
         _send(page, "Chat", event="")
         _send(page, "4 MB", event="transcript")
@@ -91,20 +91,13 @@ def _take(browser: Browser, url: str, scheme: str) -> None:
     print(f"{path.relative_to(ROOT)}  {path.stat().st_size / 1000:.0f} kB")
 
 
-def _made(desk: Desk, number: int) -> int:
-    """How many attempts of a delivery have ended."""
-    detail = desk.detail(number) or {}
-    exchanges = detail.get("exchanges")
-    return (
-        sum(1 for each in exchanges if isinstance(each, dict) and each["answer"])
-        if isinstance(exchanges, list)
-        else 0
-    )
+def _see_attempts(desk: Desk, count: int) -> None:
+    """Wait until so many attempts of the first delivery have ended."""
 
+    def ended() -> int:
+        exchanges = (desk.detail(1) or {}).get("exchanges")
+        each = exchanges if isinstance(exchanges, list) else []
+        return sum(1 for one in each if isinstance(one, dict) and one["answer"])
 
-def _until(condition: Callable[[], bool]) -> None:
-    give_up_at = time.monotonic() + WITHIN / 1000
-    while not condition():
-        if time.monotonic() > give_up_at:
-            raise RuntimeError("the console did not come to what was to be shown")
-        time.sleep(0.05)
+    if not until(lambda: ended() == count, WITHIN / 1000):
+        raise Problem(f"of the first delivery not {count} attempts ended, but {ended()}")

@@ -1,54 +1,67 @@
 """One signed AI result to any receiver: local, preview or production."""
 
+import argparse
 import json
+import os
 import sys
 import time
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-import psycopg
-import requests
-
-from lib.database import TABLE
 from lib.jsontext import Json
 from lib.local.commands.progress import waiting_for
-from lib.local.commands.schema import NotApplied, place
+from lib.local.problem import Problem
 from lib.local.standins import wire
-from lib.local.standins.modelriver import DELIVERY_TIMEOUT, ModelRiver, Scheme
+from lib.local.standins.deliveries import DELIVERY_TIMEOUT, PRESETS, event, nested
+from lib.local.standins.signing import SCHEMES, Delivery, Scheme, sign
+from lib.local.until import until
 
-PRESETS: dict[str, Json] = {
-    "structured": {"title": "Inception", "description": "Dreams within dreams.", "year": 2010},
-    "chat": {"choices": [{"message": {"role": "assistant", "content": "A chat completion."}}]},
-    "text": "Bare text.",
-    "chinese": {"title": "盗梦空间 🎬", "description": "梦境 — “secrets” 👩‍🚀"},
-    "hostile": {
-        "title": "<script>alert(1)</script><img src=x onerror=alert(2)>",
-        "description": "NUL \0, a cut emoji \ud83d, '; DROP TABLE ai_content; --",
-    },
-    "large": {"title": "4 MB", "text": "x" * 4_000_000},
-}
+if TYPE_CHECKING:
+    import requests
+
 DEFAULT_ORIGIN = "https://api.modelriver.com"
 SEEN_WITHIN = 15
 """Seconds for the row to be seen over another connection."""
 
 
-class NotSent(Exception):
-    """It could not be sent, or did not end as expected; the message says what was tried."""
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("url", help="of the receiver")
+    what = parser.add_mutually_exclusive_group()
+    kinds = "an AI result that is made already; structured is the default"
+    what.add_argument("--preset", choices=list(PRESETS), default="structured", help=kinds)
+    what.add_argument("--file", help="an AI result as JSON; - is standard input")
+    scheme = "how it is signed; documented is the default"
+    parser.add_argument("--scheme", choices=SCHEMES, default="documented", help=scheme)
+    row = "look for the row in DATABASE_URL, and remove it again"
+    parser.add_argument("--expect-row", action="store_true", help=row)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Send it, as asked for. Raises Problem."""
+    send(
+        arguments.url,
+        read_file(arguments.file) if arguments.file else PRESETS[arguments.preset],
+        os.environ,
+        scheme=arguments.scheme,
+        expect_row=arguments.expect_row,
+    )
+    return 0
 
 
 def read_file(name: str) -> Json:
-    """JSON from a file, or from standard input for "-". Raises NotSent with the error's place."""
+    """JSON from a file, or from standard input for "-". Raises Problem with the error's place."""
     try:
         text = sys.stdin.read() if name == "-" else Path(name).read_text(encoding="utf-8")
         return wire.read(text)
     except OSError as error:
-        raise NotSent(f"cannot read {name}: {error.strerror}; nothing was sent") from None
+        raise Problem(f"cannot read {name}: {error.strerror}; nothing was sent") from None
     except UnicodeDecodeError as error:
-        raise NotSent(f"{name} is not UTF-8 at byte {error.start}; nothing was sent") from None
+        raise Problem(f"{name} is not UTF-8 at byte {error.start}; nothing was sent") from None
     except json.JSONDecodeError as error:
-        raise NotSent(f"{name} is not JSON: {error}; nothing was sent") from None
+        raise Problem(f"{name} is not JSON: {error}; nothing was sent") from None
 
 
 def send(
@@ -62,49 +75,49 @@ def send(
     """Deliver, and print the answer. With `expect_row`, look the row up, and remove it again.
 
     From the environment: MODELRIVER_WEBHOOK_SECRET, which is never printed, DATABASE_URL for the
-    row, and VERCEL_AUTOMATION_BYPASS_SECRET for a protected deployment. Raises NotSent.
+    row, and VERCEL_AUTOMATION_BYPASS_SECRET for a protected deployment. Raises Problem.
 
     The channel is none of ModelRiver's, so ModelRiver refuses the callback; what matters is the
-    row, and an answer of 200, or of 503 where ModelRiver was not asked well (its key, say). The
-    callback's origin is the first of MODELRIVER_CALLBACK_ORIGINS.
+    row, and an answer of 200, or of 503 where ModelRiver was not asked well (its key, say).
     """
-    secret = environment.get("MODELRIVER_WEBHOOK_SECRET", "").split()
-    if not secret:
-        raise NotSent("set MODELRIVER_WEBHOOK_SECRET; nothing was sent")
     channel_id = f"smoke-{uuid.uuid4()}"
-    origin = environment.get("MODELRIVER_CALLBACK_ORIGINS", DEFAULT_ORIGIN).split()[0]
-    with ModelRiver(secret[0]) as river:
-        payload = river.event(
-            ai_result,
-            channel_id=channel_id,
-            event="smoke_test",
-            callback_url=f"{origin}/v1/callback/{channel_id}",
-        )
-        if scheme != "documented":
-            payload = river.nested(payload)
-        try:
-            delivery = river.sign(payload, scheme)
-        except (ValueError, RecursionError):
-            raise NotSent("a number or the nesting is beyond JSON; nothing was sent") from None
+    delivery = _delivery(ai_result, environment, scheme, channel_id)
     headers = dict(delivery.headers)
     if bypass := environment.get("VERCEL_AUTOMATION_BYPASS_SECRET"):
         headers["x-vercel-protection-bypass"] = bypass
     answer, seconds = _post(url, delivery.body, headers)
-    # Whoever answers may be anybody: what it says must not steer the terminal.
-    words = "".join(each if each.isprintable() else " " for each in answer.text[:200])
-    print(f"{answer.status_code} {words}  {seconds * 1000:.0f} ms", flush=True)
-    taken = {200, 503} if expect_row else range(200, 300)
+    print(f"{answer.status_code} {_words(answer)}  {seconds * 1000:.0f} ms", flush=True)
+    taken = {200, 503} if expect_row else {*range(200, 300)}
     if answer.status_code not in taken:
-        raise NotSent(f"{_shown(url)} answered {answer.status_code}")
-    if not expect_row:
-        return
-    with waiting_for("looking for the row"):
-        record_id = _row(environment.get("DATABASE_URL", ""), channel_id)
-    print(f"row {record_id}, removed again")
+        raise Problem(f"{_shown(url)} answered {answer.status_code}")
+    if expect_row:
+        with waiting_for("looking for the row"):
+            record_id = _remove_row(environment.get("DATABASE_URL", ""), channel_id)
+        print(f"row {record_id}, removed again")
 
 
-def _post(url: str, body: bytes, headers: Mapping[str, str]) -> tuple[requests.Response, float]:
-    """The answer, and after how many seconds it was there. Raises NotSent."""
+def _delivery(
+    ai_result: Json, environment: Mapping[str, str], scheme: Scheme, channel_id: str
+) -> Delivery:
+    """Signed with the first secret, to be called back at the first of the origins."""
+    secret = environment.get("MODELRIVER_WEBHOOK_SECRET", "").split()
+    if not secret:
+        raise Problem("set MODELRIVER_WEBHOOK_SECRET; nothing was sent")
+    origin = environment.get("MODELRIVER_CALLBACK_ORIGINS", DEFAULT_ORIGIN).split()[0]
+    url = f"{origin}/v1/callback/{channel_id}"
+    payload = event(ai_result, channel_id=channel_id, callback_url=url, event="smoke_test")
+    if scheme != "documented":
+        payload = nested(payload)
+    try:
+        return sign(payload, scheme, secret[0])
+    except (ValueError, RecursionError):
+        raise Problem("a number or the nesting is beyond JSON; nothing was sent") from None
+
+
+def _post(url: str, body: bytes, headers: Mapping[str, str]) -> tuple["requests.Response", float]:
+    """The answer, and after how many seconds it was there. Raises Problem."""
+    import requests  # noqa: PLC0415 - slow to load, and --help need not wait for it
+
     began = time.monotonic()
     try:
         with waiting_for(f"{len(body):,} bytes to {_shown(url)}"):
@@ -117,8 +130,13 @@ def _post(url: str, body: bytes, headers: Mapping[str, str]) -> tuple[requests.R
             )
     except requests.RequestException as error:
         why = "no answer in time" if isinstance(error, requests.Timeout) else _reason(error)
-        raise NotSent(f"cannot reach {_shown(url)}: {why}") from None
+        raise Problem(f"cannot reach {_shown(url)}: {why}") from None
     return answer, time.monotonic() - began
+
+
+def _words(answer: "requests.Response") -> str:
+    """Whoever answers may be anybody: what it says must not steer the terminal."""
+    return "".join(each if each.isprintable() else " " for each in answer.text[:200])
 
 
 def _reason(error: BaseException) -> str:
@@ -137,24 +155,21 @@ def _shown(url: str) -> str:
     return parts._replace(query="", netloc=parts.netloc.rpartition("@")[2]).geturl()
 
 
-def _row(database_url: str, channel_id: str) -> str:
-    """The id of the channel's row, which is removed."""
+def _remove_row(database_url: str, channel_id: str) -> str:
+    """The id of the channel's row, which is removed. Raises Problem where none comes to be seen."""
+    from lib.database import TABLE  # noqa: PLC0415 - slow to load, as psycopg is
+    from lib.local.database import connected, place  # noqa: PLC0415
+
+    if not database_url:
+        raise Problem("set DATABASE_URL to look the row up")
     query = f"DELETE FROM {TABLE} WHERE channel_id = %s RETURNING id::text".encode()
     try:
-        where = place(database_url) if database_url else ""
-    except NotApplied as error:
-        raise NotSent(f"DATABASE_URL: {error}") from None
-    if not where:
-        raise NotSent("set DATABASE_URL to look the row up")
-    give_up_at = time.monotonic() + SEEN_WITHIN
-    try:
-        with psycopg.connect(
-            database_url, autocommit=True, prepare_threshold=None, connect_timeout=10
-        ) as connection:
-            while time.monotonic() < give_up_at:
-                if row := connection.execute(query, [channel_id]).fetchone():
-                    return str(row[0])
-                time.sleep(0.5)
-    except psycopg.Error as error:
-        raise NotSent(f"cannot look the row up in {where}: {type(error).__name__}") from None
-    raise NotSent(f"no row for {channel_id} in {where} within {SEEN_WITHIN} s")
+        with connected(database_url) as connection:
+            row = until(
+                lambda: connection.execute(query, [channel_id]).fetchone(), SEEN_WITHIN, every=0.5
+            )
+    except Problem as problem:
+        raise Problem(f"cannot look the row up: {problem}") from None
+    if not row:
+        raise Problem(f"no row for {channel_id} in {place(database_url)} within {SEEN_WITHIN} s")
+    return str(row["id"])

@@ -1,15 +1,16 @@
 """How the deployment is doing, read from its database."""
 
+import argparse
 import json
-from collections.abc import Mapping
+import os
 
-import psycopg
-from psycopg.rows import DictRow, dict_row
+from psycopg.rows import DictRow
 
 from lib.database import TABLE
 from lib.jsontext import Json
 from lib.local.commands.progress import waiting_for
-from lib.local.commands.schema import NotApplied, place
+from lib.local.database import connected
+from lib.local.problem import Problem
 
 OVERDUE = 300
 """Seconds after which a record that ModelRiver has not taken is a fault: nobody waits any more."""
@@ -45,22 +46,27 @@ _WAITING = f"""
 """
 
 
-class NotRead(Exception):
-    """The database could not be asked."""
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="for scripts")
 
 
-def run(environment: Mapping[str, str], *, as_json: bool) -> int:
-    """Print how it is; 1 where something is unanswered for too long. Raises NotRead."""
-    url = environment.get("DATABASE_URL")
+def run(arguments: argparse.Namespace) -> int:
+    """Print how it is; 1 where something is unanswered for too long. Raises Problem."""
+    url = os.environ.get("DATABASE_URL")
     if not url:
-        raise NotRead("set DATABASE_URL")
+        raise Problem("set DATABASE_URL")
     with waiting_for("asking the database"):
         figures, waiting = _read(url)
     overdue = any(row["seconds"] > OVERDUE for row in waiting)
-    if as_json:
+    if arguments.json:
         state: dict[str, Json] = {**figures, "not_called_back": [*waiting], "overdue": overdue}
         print(json.dumps(state))
-        return int(overdue)
+    else:
+        _show(figures, waiting)
+    return int(overdue)
+
+
+def _show(figures: DictRow, waiting: list[DictRow]) -> None:
     count = figures.pop("not_called_back_count")
     for name, value in figures.items():
         print(f"{name.replace('_', ' '):<22} {'-' if value is None else value}")
@@ -70,22 +76,12 @@ def run(environment: Mapping[str, str], *, as_json: bool) -> int:
         print(f"  {_span(row['seconds']):>8}  {row['id']}  {reason}")
     if count > len(waiting):
         print(f"  and {count - len(waiting)} younger ones")
-    return int(overdue)
 
 
 def _read(url: str) -> tuple[DictRow, list[DictRow]]:
-    try:
-        where = place(url)
-        with psycopg.connect(
-            url, autocommit=True, prepare_threshold=None, connect_timeout=15, row_factory=dict_row
-        ) as connection:
-            figures = connection.execute(_FIGURES.encode()).fetchone() or {}
-            return figures, connection.execute(_WAITING.encode()).fetchall()
-    except NotApplied as error:
-        raise NotRead(f"DATABASE_URL: {error}") from None
-    except psycopg.Error as error:
-        words = error.diag.message_primary or str(error).splitlines()[0]
-        raise NotRead(f"{where}: {words}") from None
+    with connected(url) as connection:
+        figures = connection.execute(_FIGURES.encode()).fetchone() or {}
+        return figures, connection.execute(_WAITING.encode()).fetchall()
 
 
 def _span(seconds: int) -> str:

@@ -17,9 +17,9 @@ from psycopg.types.string import TextLoader
 
 from lib.database import TABLE
 from lib.jsontext import Json, parse
-from lib.local.commands.send import PRESETS
 from lib.local.console.desk import Desk, Text
 from lib.local.standins import wire
+from lib.local.standins.deliveries import PRESETS
 from lib.local.standins.modelriver import SCHEMES, ModelRiver, Scheme, Treatment
 
 FILES = {

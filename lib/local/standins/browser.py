@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from playwright.sync_api import Browser, sync_playwright
 
@@ -12,10 +13,15 @@ _OPTIONS = ("--disable-gpu", "--disable-quic", "--disable-sync")
 
 
 def chromium_binary() -> str:
+    """The system's Chromium, or else Playwright's own. Raises PartMissing."""
     for name in ("chromium", "chromium-browser", "google-chrome"):
         if path := shutil.which(name):
             return path
-    raise PartMissing("No Chromium: apt-get install chromium, or brew install chromium")
+    with sync_playwright() as playwright:
+        own = playwright.chromium.executable_path
+    if not Path(own).exists():
+        raise PartMissing("No Chromium: make parts")
+    return own
 
 
 @contextmanager

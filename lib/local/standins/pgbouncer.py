@@ -6,21 +6,24 @@ import signal
 import subprocess
 import tempfile
 import threading
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Self
 
-import psycopg
-
+from lib.local.database import connect
 from lib.local.standins import process
 from lib.local.standins.postgres import Postgres
 from lib.local.standins.process import PartMissing
 
+SYSTEM_FOLDERS = ("/usr/sbin", "/usr/local/sbin")
+"""Where it is installed, and an ordinary user's PATH may not lead."""
+
 
 def pgbouncer_binary() -> str:
-    path = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
+    """Raises PartMissing."""
+    folders = os.pathsep.join([os.environ.get("PATH", ""), *SYSTEM_FOLDERS])
+    path = shutil.which("pgbouncer", path=folders)
     if path is None:
-        raise PartMissing("No PgBouncer: apt-get install pgbouncer, or brew install pgbouncer")
+        raise PartMissing("No PgBouncer: make parts")
     return path
 
 
@@ -87,7 +90,7 @@ class PgBouncer:
 
     def statements(self, database: str = "postgres") -> int:
         """How many statements have passed to a database so far."""
-        with psycopg.connect(self.url("pgbouncer"), autocommit=True) as console:
+        with connect(self.url("pgbouncer")) as console:
             totals = console.pgconn.exec_(b"SHOW STATS_TOTALS")  # the console takes no parameters
         column = [totals.fname(each) for each in range(totals.nfields)].index(b"query_count")
         return sum(
@@ -131,12 +134,3 @@ class PgBouncer:
                     return
                 self.crashes += 1
                 bouncer = self._launch()
-
-
-def pooled(postgres: Postgres, parts: ExitStack) -> str:
-    """The URL through PgBouncer, as on Neon, where it is installed; else the direct one."""
-    try:
-        pgbouncer_binary()
-    except PartMissing:
-        return postgres.url()
-    return parts.enter_context(PgBouncer(postgres)).url()

@@ -12,10 +12,12 @@ from typing import Self
 
 import psycopg
 
+from lib.local.database import connect
+from lib.local.project import ROOT
 from lib.local.standins import process
-from lib.local.standins.process import PartMissing
+from lib.local.standins.process import NotStarted, PartMissing
 
-SCHEMA = Path(__file__).parents[3] / "sql" / "schema.sql"
+SCHEMA = ROOT / "sql" / "schema.sql"
 
 
 def postgres_binaries() -> Path:
@@ -89,7 +91,7 @@ class Postgres:
         self._signal_all(signal.SIGCONT)
 
     def apply_schema(self, database: str = "postgres") -> None:
-        with psycopg.connect(self.url(database), autocommit=True) as connection:
+        with connect(self.url(database)) as connection:
             connection.execute(SCHEMA.read_bytes())
 
     def processes(self) -> list[int]:
@@ -122,11 +124,11 @@ class Postgres:
             check=False,
         )
         if result.returncode:
-            raise RuntimeError(f"initdb failed:\n{result.stderr.decode(errors='replace')}")
+            raise NotStarted(f"initdb failed:\n{result.stderr.decode(errors='replace')}")
 
     def _answers(self) -> bool:
         try:
-            psycopg.connect(self.url(), connect_timeout=2).close()
+            connect(self.url(), within=2).close()
         except psycopg.OperationalError:
             return False
         return True

@@ -9,15 +9,23 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from lib.local.problem import Problem
+from lib.local.until import until
+
 _PR_SET_PDEATHSIG = 1
+STARTED_WITHIN = 30
+"""Seconds for a child to do what it was started for."""
 
 
-class PartMissing(Exception):
+class PartMissing(Problem):
     """Something that the stand-ins need is not on this machine; the message says what to do."""
+
+
+class NotStarted(Problem):
+    """A child ended, or did not come to what it was started for; the message has its last words."""
 
 
 def free_port() -> int:
@@ -58,15 +66,6 @@ def start(
     Linux does that for us (prctl(2)), as long as the calling thread lives: call it from the main
     thread. Elsewhere only an orderly end stops the child.
     """
-    parent = os.getpid()
-    libc = ctypes.CDLL(None) if sys.platform == "linux" else None
-
-    def die_with_parent() -> None:
-        if libc:
-            libc.prctl(_PR_SET_PDEATHSIG, death_signal)
-            if os.getppid() != parent:  # it went before we could ask
-                os._exit(1)
-
     with log.open("ab") as output:
         return subprocess.Popen(
             command,
@@ -78,9 +77,23 @@ def start(
             user=user,
             group=pwd.getpwnam(user).pw_gid if user else None,
             extra_groups=[] if user else None,
-            preexec_fn=die_with_parent,  # noqa: PLW1509 - nothing in it takes a lock
+            preexec_fn=_dying_with_us(death_signal),  # noqa: PLW1509 - nothing in it takes a lock
             start_new_session=True,  # Ctrl-C is for us to hand on, in order
         )
+
+
+def _dying_with_us(death_signal: signal.Signals) -> Callable[[], None]:
+    """What a child does first, to hear of our end."""
+    parent = os.getpid()
+    libc = ctypes.CDLL(None) if sys.platform == "linux" else None
+
+    def ask() -> None:
+        if libc:
+            libc.prctl(_PR_SET_PDEATHSIG, death_signal)
+            if os.getppid() != parent:  # it went before we could ask
+                os._exit(1)
+
+    return ask
 
 
 def stop(child: "subprocess.Popen[bytes]", how: signal.Signals, patience: float = 10) -> None:
@@ -107,15 +120,12 @@ def stop_group(child: "subprocess.Popen[bytes]") -> None:
 def wait_for(
     condition: Callable[[], bool], what: str, child: "subprocess.Popen[bytes]", log: Path
 ) -> None:
-    """Poll until `condition` holds. Raises RuntimeError with the log's end where it never does."""
-    give_up_at = time.monotonic() + 30
-    while not condition():
-        if child.poll() is not None or time.monotonic() > give_up_at:
-            tail = log.read_text(errors="replace")[-2000:]
-            raise RuntimeError(f"{what} did not start:\n{tail}")
-        time.sleep(0.01)
-    if child.poll() is not None:  # whatever answers there is another
-        raise RuntimeError(f"{what} ended:\n{log.read_text(errors='replace')[-2000:]}")
+    """Wait for a child to do what it was started for. Raises NotStarted with the log's end."""
+    came_to_it = until(lambda: child.poll() is not None or condition(), STARTED_WITHIN)
+    # Where the child has ended, whatever answers is another.
+    if child.poll() is not None or not came_to_it:
+        tail = log.read_text(errors="replace")[-2000:]
+        raise NotStarted(f"{what} did not start:\n{tail}")
 
 
 def listens(port: int) -> bool:

@@ -11,8 +11,7 @@ import time
 import uuid
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from typing import Literal, Protocol, Self
+from typing import Self
 
 from lib.jsontext import Json
 from lib.local.standins.modelriver import (
@@ -20,75 +19,18 @@ from lib.local.standins.modelriver import (
     Callback,
     Delivery,
     ModelRiver,
-    Reply,
     Scheme,
 )
+from lib.local.standins.tasks import Attempt, Endpoint, Receiver, Task
 from lib.local.standins.vercel import INVOCATION_HEADER
+from lib.local.until import until
+
+__all__ = ["CALLBACK_WINDOW", "SCHEDULE", "Attempt", "Endpoint", "Receiver", "Redelivery", "Task"]
 
 SCHEDULE = (0, 5, 35, 155, 755, 2555, 6155, 13355)
 """When each attempt is made, in seconds after the AI result."""
 CALLBACK_WINDOW = 300
 """Seconds after the AI result in which the person waiting is shown a callback."""
-
-
-class Receiver(Protocol):
-    """Where deliveries go."""
-
-    @property
-    def url(self) -> str: ...
-
-    @property
-    def port(self) -> int:
-        """0 while it is down."""
-
-    @property
-    def deaths(self) -> int:
-        """How often it was killed."""
-
-
-@dataclass(frozen=True, slots=True)
-class Endpoint:
-    """A receiver that stays at its place, whatever happens behind it."""
-
-    url: str
-    port: int
-    deaths: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Attempt:
-    """One request, and what came of it."""
-
-    number: int
-    invocation: str
-    """By which the platform's log lines tell it from others."""
-    at: float
-    """Seconds after the AI result, by ModelRiver's clock."""
-    reply: Reply
-    receiver_died: bool
-    """Whether the process that should have answered was killed meanwhile."""
-
-
-@dataclass(slots=True, eq=False)
-class Task:
-    """An AI result on its way."""
-
-    payload: dict[str, Json]
-    scheme: Scheme
-    born: float
-    """When the AI result was there, in time.monotonic() seconds."""
-    secret: str | None = None
-    """What it is signed with, where that is not the webhook's."""
-    state: Literal["pending", "delivered", "dead"] = "pending"
-    attempts: list[Attempt] = field(default_factory=list)
-    due: float | None = None
-    """When the next attempt will be made, in time.monotonic() seconds; None where none will."""
-    under_way: int = 0
-    """Attempts that have no answer yet."""
-
-    @property
-    def channel_id(self) -> str:
-        return str(self.payload["channel_id"])
 
 
 class Redelivery:
@@ -204,10 +146,12 @@ class Redelivery:
 
     def _receiver(self) -> Receiver:
         """The next one that is up, or after a while of none, one that is down."""
-        give_up_at = time.monotonic() + DELIVERY_TIMEOUT
-        while not (receiver := next(self._receivers)).port and time.monotonic() < give_up_at:
-            time.sleep(0.001)
-        return receiver
+
+        def up() -> Receiver | None:
+            receiver = next(self._receivers)
+            return receiver if receiver.port else None
+
+        return until(up, DELIVERY_TIMEOUT, every=0.001) or next(self._receivers)
 
     def _attempt(self, task: Task) -> None:
         age = self.age(task)

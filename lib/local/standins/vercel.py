@@ -20,10 +20,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
+from lib.local.project import ROOT
 from lib.local.standins import process
-from lib.local.standins.process import PartMissing
+from lib.local.standins.process import NotStarted, PartMissing
 
-ROOT = Path(__file__).parents[3]
 ENTRYPOINT = "api/modelriver.py"
 """The function's file, below the project's root."""
 PATH = "/api/modelriver"
@@ -86,7 +86,7 @@ class Vercel:
     @property
     def pid(self) -> int:
         if self._process is None:
-            raise RuntimeError("not started")
+            raise RuntimeError("it was not started")
         return self._process.pid
 
     @property
@@ -110,7 +110,7 @@ class Vercel:
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def start(self) -> None:
-        """Start the process and wait until it listens. Raises RuntimeError where it does not."""
+        """Start the process and wait until it listens. Raises NotStarted where it does not."""
         path = self._folder / "ipc.sock"
         path.unlink(missing_ok=True)
         log = self._folder / "output.log"
@@ -123,11 +123,7 @@ class Vercel:
                 log=log,
                 directory=self._built,
                 environment={
-                    "PATH": os.environ.get("PATH", ""),
-                    **{name: os.environ[name] for name in _PASSED_ON if name in os.environ},
                     "VERCEL_IPC_PATH": str(path),
-                    "VERCEL": "1",
-                    "VERCEL_ENV": "development",
                     **self._environment,
                     **self._settings,
                 },
@@ -137,7 +133,7 @@ class Vercel:
                 connection, _ = listener.accept()
             except TimeoutError:
                 child.kill()
-                raise RuntimeError(f"the runtime did not start:\n{self.output}") from None
+                raise NotStarted(f"the runtime did not start:\n{self.output}") from None
         threading.Thread(target=self._listen, args=(connection,), daemon=True).start()
         process.wait_for(lambda: self.port != 0, "the function", child, log)
 
@@ -149,10 +145,17 @@ class Vercel:
 
     @property
     def _environment(self) -> dict[str, str]:
-        """What tells the runtime which function to serve."""
+        """What Vercel's platform sets, and what tells the runtime which function to serve."""
+        platform = {
+            "PATH": os.environ.get("PATH", ""),
+            **{name: os.environ[name] for name in _PASSED_ON if name in os.environ},
+            "VERCEL": "1",
+            "VERCEL_ENV": "development",
+        }
         if self._built:
-            return {"PYTHONPATH": "_vendor", "PYTHONDONTWRITEBYTECODE": "1"}
+            return {**platform, "PYTHONPATH": "_vendor", "PYTHONDONTWRITEBYTECODE": "1"}
         return {
+            **platform,
             "__VC_HANDLER_ENTRYPOINT": self._entrypoint,
             "__VC_HANDLER_ENTRYPOINT_ABS": str(self._root / self._entrypoint),
             "__VC_HANDLER_MODULE_NAME": self._entrypoint.removesuffix(".py").replace("/", "."),

@@ -22,6 +22,7 @@ from typing import Self
 from lib.jsontext import Json
 from lib.local.standins import tls
 from lib.local.standins.api import Api, Object, Refused, Request
+from lib.local.standins.process import NotStarted
 from lib.local.standins.vercel import Vercel
 
 TEAM, PROJECT = "team_local", "prj_local"
@@ -153,7 +154,7 @@ class VercelApi:
         variables = {"VERCEL_ENV": deployment.target, **deployment.settings}
         try:
             instance = deployment.parts.enter_context(Vercel(variables, built=folder))
-        except RuntimeError as error:  # Vercel would find out with the first request
+        except NotStarted as error:  # Vercel would find out with the first request
             raise Refused(500, str(error)) from None
         context = self.authority.context()
 

@@ -15,15 +15,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from lib.jsontext import Json
+from lib.local.project import ROOT
 from lib.local.standins import process
-from lib.local.standins.modelriver import CALLBACK_PATH, ModelRiver
-from lib.local.standins.vercel import PATH, ROOT
+from lib.local.standins.callbacks import CALLBACK_PATH
+from lib.local.standins.deliveries import MOVIE
+from lib.local.standins.modelriver import ModelRiver
+from lib.local.standins.vercel import PATH
 
-MOVIE: Json = {
-    "title": "Inception",
-    "description": "A thief who steals secrets through dreams.",
-    "year": 2010,
-}
 CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 SINK = ROOT / "lib" / "local" / "standins" / "sink.py"
 
@@ -41,6 +39,11 @@ class Load:
     def quantile(self, share: float) -> float:
         """Seconds within which that share of the deliveries was answered."""
         return self.latencies[min(len(self.latencies) - 1, int(share * len(self.latencies)))]
+
+    @property
+    def failed(self) -> int:
+        """How many deliveries were not answered 200."""
+        return self.statuses.total() - self.statuses[200]
 
     @property
     def throughput(self) -> float:

@@ -1,11 +1,11 @@
 """The picture of the bench that the README shows, for light and for dark pages."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 from lib.jsontext import Json
+from lib.local.project import ROOT
 
-FOLDER = Path(__file__).parents[3] / ".github"
+FOLDER = ROOT / ".github"
 PALETTES = {
     "light": {
         "ink": "#1d2421",

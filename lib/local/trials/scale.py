@@ -1,13 +1,8 @@
 """How throughput, connections and errors grow with the instances, before one small PgBouncer."""
 
 import time
-from collections.abc import Sequence
-from contextlib import ExitStack
 
-from lib.local.standins.modelriver import ModelRiver
-from lib.local.standins.pgbouncer import PgBouncer
-from lib.local.standins.postgres import Postgres
-from lib.local.standins.vercel import Vercel
+from lib.local.standins.stack import Stack
 from lib.local.trials import load
 
 INSTANCES = (1, 2, 4, 8)
@@ -32,30 +27,20 @@ def run(deliveries: int) -> int:
 
 
 def _measure(count: int, deliveries: int) -> tuple[list[str], int]:
-    with ExitStack() as parts:
-        postgres = parts.enter_context(Postgres())
-        postgres.apply_schema()
-        pgbouncer = parts.enter_context(PgBouncer(postgres, SERVER_CONNECTIONS))
-        origin = f"http://127.0.0.1:{parts.enter_context(load.sink())}"
-        river = ModelRiver()
-        settings = {
-            **river.settings,
-            "MODELRIVER_CALLBACK_ORIGINS": origin,
-            "DATABASE_URL": pgbouncer.url(),
-        }
-        instances = [parts.enter_context(Vercel(settings)) for _ in range(count)]
+    with Stack(server_connections=SERVER_CONNECTIONS) as stack:
+        origin = f"http://127.0.0.1:{stack.enter_context(load.sink())}"
+        for _ in range(count):
+            stack.serve(MODELRIVER_CALLBACK_ORIGINS=origin)
 
         def deliver(number: int) -> load.Load:
-            requests = load.requests(river, number, origin=origin)
-            return load.run([each.port for each in instances], requests, AT_ONCE * count)
+            requests = load.requests(stack.modelriver, number, origin=origin)
+            return load.run([each.port for each in stack.instances], requests, AT_ONCE * count)
 
         deliver(100 * count)
-        spenders = ([each.pid for each in instances], pgbouncer.processes(), postgres.processes())
-        before = [_cpu(pids) for pids in spenders]
+        before = _spent(stack)
         done = deliver(deliveries)
         time.sleep(0.2)  # what follows the answers
-        spent = [_cpu(pids) - was for pids, was in zip(spenders, before, strict=True)]
-        failed = done.statuses.total() - done.statuses[200]
+        spent = [now - was for now, was in zip(_spent(stack), before, strict=True)]
         figures = [
             str(count),
             str(AT_ONCE * count),
@@ -63,11 +48,14 @@ def _measure(count: int, deliveries: int) -> tuple[list[str], int]:
             f"{done.quantile(0.5) * 1000:.0f} ms",
             f"{done.quantile(1) * 1000:.0f} ms",
             *(f"{each / deliveries * 1000:.2f} ms" for each in spent),
-            str(pgbouncer.connections()),
-            str(failed),
+            str(stack.pgbouncer.connections()),
+            str(done.failed),
         ]
-        return figures, failed
+        return figures, done.failed
 
 
-def _cpu(pids: Sequence[int]) -> float:
-    return sum(load.cpu_seconds(pid) for pid in pids)
+def _spent(stack: Stack) -> list[float]:
+    """Seconds of CPU so far: of the function, of PgBouncer, of Postgres."""
+    instances = [each.pid for each in stack.instances]
+    spenders = (instances, stack.pgbouncer.processes(), stack.postgres.processes())
+    return [sum(map(load.cpu_seconds, pids)) for pids in spenders]

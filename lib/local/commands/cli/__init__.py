@@ -13,9 +13,10 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from lib.local.problem import Problem
+from lib.local.project import LOCAL
 from lib.local.standins.process import PartMissing
 
-LOCAL = Path(__file__).parents[4] / ".local"
 LOCKED = ("package.json", "package-lock.json")
 NPM_TRIES = 3
 """A registry may be out of reach for a moment."""
@@ -35,7 +36,7 @@ _REMEDIES = {
 """What to do about what the programs say, where they do not say it themselves."""
 
 
-class Failed(Exception):
+class Failed(Problem):
     """The message is one line: what was called, and the end of what it said, without secrets."""
 
 
@@ -60,7 +61,7 @@ def program(name: str) -> Path:
 
 def _install(folder: Path) -> None:
     if shutil.which("npm") is None:
-        raise PartMissing("No npm: install Node.js 20.19 or later")
+        raise PartMissing("No Node.js: make parts")
     # The optional packages are the same programs, compiled for each platform.
     options = ("--omit=optional", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error")
     for _ in range(NPM_TRIES):

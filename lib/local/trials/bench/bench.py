@@ -9,14 +9,11 @@ import json
 import os
 import platform
 import random
-import statistics
 import subprocess
 import sys
 import tarfile
 import time
-from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from http.client import HTTPConnection
 from io import BytesIO
@@ -24,149 +21,84 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from lib.jsontext import Json
-from lib.local.standins.modelriver import ModelRiver
-from lib.local.standins.pgbouncer import PgBouncer
-from lib.local.standins.postgres import Postgres
-from lib.local.standins.vercel import ENTRYPOINT, ROOT, Vercel
+from lib.local.problem import Problem
+from lib.local.project import ROOT
+from lib.local.standins.stack import Stack
+from lib.local.standins.vercel import ENTRYPOINT, Vercel
 from lib.local.trials import load
+from lib.local.trials.bench.candidates import CANDIDATES, FLOOR, OURS, STRAIGHTFORWARD
+from lib.local.trials.bench.figures import PLOTTED, SHOWN, Figures, medians, print_table, ratios
 from lib.local.trials.plot import draw
 
 WARM_UP, ONE_BY_ONE, AT_ONCE, BURST = 100, 500, 1000, 64
 """Deliveries of each part of a round."""
-FLOOR, STRAIGHTFORWARD, OURS = "floor", "straightforward", "ours"
-CANDIDATES = {
-    FLOOR: "lib/local/trials/bench/floor.py",
-    STRAIGHTFORWARD: "lib/local/trials/bench/straightforward.py",
-    OURS: ENTRYPOINT,
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Figures:
-    """Of one candidate in one round."""
-
-    p50: float
-    p99: float
-    cpu_one: float
-    cpu_many: float
-    throughput: float
-    slowest_many: float
-    slowest_burst: float
-    cold: float
-    memory: float
-    statements: float
-    database_connections: float
-    callback_connections: float
-    failed: float
-
-
-@dataclass(frozen=True, slots=True)
-class Figure:
-    """How a figure is shown, and the goal for ours: a ratio to the floor, or a figure."""
-
-    title: str
-    form: str
-    goal: str
-
-
-SHOWN = {
-    "p50": Figure("one at a time, median", "{:.2f} ms", "at most 1.15"),
-    "p99": Figure("one at a time, 99th percentile", "{:.2f} ms", "at most 1.5"),
-    "cpu_one": Figure("CPU a delivery, one at a time", "{:.2f} ms", "at most 1.15"),
-    "cpu_many": Figure("CPU a delivery, 16 at once", "{:.2f} ms", "at most 1.15"),
-    "throughput": Figure("deliveries a second, 16 at once", "{:.0f}", "at least 0.9"),
-    "slowest_many": Figure("slowest of 1,000, 16 at once", "{:.0f} ms", "500 ms"),
-    "slowest_burst": Figure("slowest of 64 at once, from idle", "{:.0f} ms", "1,000 ms"),
-    "cold": Figure("process start to first 200", "{:.0f} ms", "at most 1.2"),
-    "memory": Figure("memory after 1,765 deliveries", "{:.1f} MB", "at most 1.3"),
-    "statements": Figure("statements a delivery", "{:.2f}", "2"),
-    "database_connections": Figure("new connections to the database, warm", "{:.0f}", "0"),
-    "callback_connections": Figure("new connections to ModelRiver, warm", "{:.0f}", "0"),
-    "failed": Figure("not answered 200", "{:.0f}", "0"),
-}
-AT_WORST = {"database_connections", "callback_connections", "failed"}
-"""Of these the worst round is shown."""
-PLOTTED = ("p50", "p99", "cpu_one", "cpu_many", "slowest_burst", "cold", "memory")
 
 
 def run(rounds: int, *, as_json: bool, against: str | None, plot: bool) -> int:
     """Print a table, or JSON. `against` is a revision of this project to run as well.
 
     With `plot`, the picture for the README is drawn anew. Returns 1 where one of ours was not
-    answered 200.
+    answered 200. Raises Problem.
     """
+    measured = _measure(rounds, against)
+    middle = {name: medians(each) for name, each in measured.items()}
+    compared = {name: ratios(each, measured[FLOOR]) for name, each in measured.items()}
+    circumstances = _circumstances(rounds)
+    if as_json:
+        print(json.dumps({**circumstances, "medians": middle, "ratios": compared}))
+    else:
+        print_table(circumstances, middle, compared)
+    if plot:
+        rows = {
+            SHOWN[figure].title: [compared[name][figure] or 0.0 for name in (OURS, STRAIGHTFORWARD)]
+            for figure in PLOTTED
+        }
+        draw(rows, circumstances)
+    return 1 if middle[OURS]["failed"] else 0
+
+
+def _measure(rounds: int, against: str | None) -> dict[str, list[Figures]]:
+    """Each candidate's figures of each round."""
     with ExitStack() as parts:
-        bench = _Bench(parts)
         candidates = {name: (ROOT, entrypoint) for name, entrypoint in CANDIDATES.items()}
         if against:
             candidates[against] = (_checkout(against, parts), ENTRYPOINT)
+        bench = _Bench(parts)
         measured: dict[str, list[Figures]] = {name: [] for name in candidates}
         for number in range(rounds):
             for name in random.sample(list(candidates), len(candidates)):
                 print(f"\rround {number + 1} of {rounds}: {name:<20}", end="", file=sys.stderr)
                 measured[name].append(bench.measure(*candidates[name]))
         print("\r" + " " * 60 + "\r", end="", file=sys.stderr)
-    medians = {name: _medians(each) for name, each in measured.items()}
-    ratios = {name: _ratios(each, measured[FLOOR]) for name, each in measured.items()}
-    circumstances = _circumstances(rounds)
-    if as_json:
-        print(json.dumps({**circumstances, "medians": medians, "ratios": ratios}))
-    else:
-        _print_table(circumstances, medians, ratios)
-    if plot:
-        compared = (OURS, STRAIGHTFORWARD)
-        rows = {
-            SHOWN[figure].title: [ratios[name][figure] or 0.0 for name in compared]
-            for figure in PLOTTED
-        }
-        draw(rows, circumstances)
-    return 1 if medians[OURS]["failed"] else 0
+    return measured
 
 
 class _Bench:
     """What all candidates share."""
 
     def __init__(self, parts: ExitStack) -> None:
-        postgres = parts.enter_context(Postgres())
-        postgres.apply_schema()
-        self._pgbouncer = parts.enter_context(PgBouncer(postgres, server_connections=20))
+        self._stack = parts.enter_context(Stack(server_connections=20))
         self._sink = parts.enter_context(load.sink())
         self._sink_state = HTTPConnection("127.0.0.1", self._sink)
-        self._modelriver = ModelRiver()
         self._origin = f"http://127.0.0.1:{self._sink}"
-        self._settings = {
-            **self._modelriver.settings,
-            "MODELRIVER_CALLBACK_ORIGINS": self._origin,
-            "DATABASE_URL": self._pgbouncer.url(),
-        }
+        self._settings = {**self._stack.settings, "MODELRIVER_CALLBACK_ORIGINS": self._origin}
 
     def measure(self, root: Path, entrypoint: str) -> Figures:
         """One round of one candidate, in a new process."""
-        (first,) = self._requests(1)
+        first = self._requests(1)
         began = time.perf_counter()
         with Vercel(self._settings, root=root, entrypoint=entrypoint) as vercel:
-
-            def deliver(count: int, at_once: int) -> tuple[load.Load, float]:
-                """What came of it, and the CPU in seconds that each delivery took."""
-                requests = self._requests(count)
-                before = load.cpu_seconds(vercel.pid)
-                done = load.run([vercel.port], requests, at_once)
-                time.sleep(0.05)  # what follows the answers
-                vercel.messages.clear()
-                return done, (load.cpu_seconds(vercel.pid) - before) / count
-
-            start = load.run([vercel.port], [first], 1)
+            start = load.run([vercel.port], first, 1)
             cold = time.perf_counter() - began
-            deliver(WARM_UP, 4)
+            self._deliver(vercel, WARM_UP, 4)
             before = self._state()
-            one, cpu_one = deliver(ONE_BY_ONE, 1)
-            statements, *opened = (
+            one, cpu_one = self._deliver(vercel, ONE_BY_ONE, 1)
+            statements, to_database, to_callback = (
                 now - was for now, was in zip(self._state(), before, strict=True)
             )
-            deliver(WARM_UP, 16)
-            many, cpu_many = deliver(AT_ONCE, 16)
-            burst, _ = deliver(BURST, BURST)
-            loads = (start, one, many, burst)
+            self._deliver(vercel, WARM_UP, 16)
+            many, cpu_many = self._deliver(vercel, AT_ONCE, 16)
+            burst, _ = self._deliver(vercel, BURST, BURST)
             return Figures(
                 p50=one.quantile(0.5) * 1000,
                 p99=one.quantile(0.99) * 1000,
@@ -178,54 +110,29 @@ class _Bench:
                 cold=cold * 1000,
                 memory=load.memory(vercel.pid) / 1e6,
                 statements=statements / ONE_BY_ONE,
-                database_connections=opened[0],
-                callback_connections=opened[1],
-                failed=sum(each.statuses.total() - each.statuses[200] for each in loads),
+                database_connections=to_database,
+                callback_connections=to_callback,
+                failed=sum(each.failed for each in (start, one, many, burst)),
             )
 
+    def _deliver(self, vercel: Vercel, count: int, at_once: int) -> tuple[load.Load, float]:
+        """What came of it, and the CPU in seconds that each delivery took."""
+        requests = self._requests(count)
+        before = load.cpu_seconds(vercel.pid)
+        done = load.run([vercel.port], requests, at_once)
+        time.sleep(0.05)  # what follows the answers
+        vercel.messages.clear()
+        return done, (load.cpu_seconds(vercel.pid) - before) / count
+
     def _requests(self, count: int) -> list[bytes]:
-        return load.requests(self._modelriver, count, origin=self._origin)
+        return load.requests(self._stack.modelriver, count, origin=self._origin)
 
     def _state(self) -> tuple[int, int, int]:
         """Statements, connections to the database, and connections to the sink, so far."""
         self._sink_state.request("GET", "/")
         taken = json.loads(self._sink_state.getresponse().read())["connections"]
-        return self._pgbouncer.statements(), self._pgbouncer.connections(), taken
-
-
-def _medians(rounds: list[Figures]) -> dict[str, float]:
-    """The median of each figure; of what should be zero, the most."""
-    chosen = {figure: max if figure in AT_WORST else statistics.median for figure in SHOWN}
-    return {figure: chosen[figure](asdict(each)[figure] for each in rounds) for figure in SHOWN}
-
-
-def _ratios(rounds: list[Figures], floor: list[Figures]) -> dict[str, float | None]:
-    """The median of each round's ratio, so that a machine that grows slower takes no side."""
-    pairs = [(asdict(each), asdict(base)) for each, base in zip(rounds, floor, strict=True)]
-    return {
-        figure: statistics.median(each[figure] / base[figure] for each, base in pairs)
-        if all(base[figure] for _, base in pairs)
-        else None
-        for figure in SHOWN
-    }
-
-
-def _print_table(
-    circumstances: Mapping[str, Json],
-    medians: Mapping[str, Mapping[str, float]],
-    ratios: Mapping[str, Mapping[str, float | None]],
-) -> None:
-    words = "{date}, {cores} cores, Python {python}, {rounds} rounds"
-    print(words.format(**circumstances))
-    print("Medians; behind them the ratio to the floor, and the goal for ours.\n")
-    print(f"{'':<40}" + "".join(f"{name:>22}" for name in medians) + f"{'goal':>14}")
-    for figure, shown in SHOWN.items():
-        cells = []
-        for name, values in medians.items():
-            ratio = ratios[name][figure]
-            cell = shown.form.format(values[figure])
-            cells.append(cell if name == FLOOR or ratio is None else f"{cell} ({ratio:5.2f})")
-        print(f"{shown.title:<40}" + "".join(f"{cell:>22}" for cell in cells) + f"{shown.goal:>14}")
+        pgbouncer = self._stack.pgbouncer
+        return pgbouncer.statements(), pgbouncer.connections(), taken
 
 
 def _circumstances(rounds: int) -> dict[str, Json]:
@@ -245,7 +152,7 @@ def _checkout(revision: str, parts: ExitStack) -> Path:
     command = ["git", "archive", "--format=tar", revision, "api", "lib"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, check=False)
     if done.returncode:
-        raise RuntimeError(f"git knows no {revision} with a function in it")
+        raise Problem(f"git knows no {revision} with a function in it")
     with tarfile.open(fileobj=BytesIO(done.stdout)) as archive:
         archive.extractall(folder, filter="data")
     return folder

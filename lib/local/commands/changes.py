@@ -1,0 +1,102 @@
+"""What `make dev` does when a file changes."""
+
+import os
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+
+from lib.local.console.desk import Desk
+from lib.local.project import ROOT
+from lib.local.standins.postgres import SCHEMA
+from lib.local.standins.process import NotStarted
+from lib.local.standins.proxy import Proxy
+from lib.local.standins.vercel import Vercel
+
+SCHEMA_WITHIN = 60.0
+"""Seconds for comparing or applying the schema; a given database may not answer at all."""
+WATCHED = ("api/*.py", "lib/*.py", "sql/schema.sql")
+
+
+class Changes:
+    """Looks after the files, and starts anew what they are for."""
+
+    def __init__(
+        self, vercel: Vercel, proxy: Proxy, desk: Desk, database_url: str, *, follows_schema: bool
+    ) -> None:
+        """The schema is applied to the database at each change where it `follows_schema`.
+
+        It is compared with it in any case. `proxy` is what stays while the function goes.
+        """
+        self._vercel = vercel
+        self._proxy = proxy
+        self._desk = desk
+        self._database_url = database_url
+        self._follows_schema = follows_schema
+
+    def follow(self) -> None:
+        """Until interrupted."""
+        state = _state()
+        self._desk.tell(function="running", reason="", started_at=time.time())
+        self._follow_schema("--check")
+        while True:
+            time.sleep(0.2)
+            if (now := _state()) != state:
+                changed = {path for path, _ in now.items() ^ state.items()}
+                state = now
+                self._renew(changed)
+
+    def _renew(self, changed: set[Path]) -> None:
+        if SCHEMA in changed and self._follows_schema:
+            self._follow_schema()
+        if changed != {SCHEMA}:
+            self._restart()
+            self._follow_schema("--check")
+
+    def _restart(self) -> None:
+        self._desk.tell(function="starting", reason="")
+        self._vercel.stop()
+        try:
+            self._vercel.start()
+        except NotStarted as error:  # half-written, perhaps; the next change tells
+            print(error, flush=True)
+            end = "\n".join(str(error).splitlines()[-6:])
+            self._desk.tell(function="down", reason=end)
+        else:
+            self._proxy.target = self._vercel.port
+            print("started anew", flush=True)
+            self._desk.tell(function="running", reason="", started_at=time.time())
+
+    def _follow_schema(self, *options: str) -> None:
+        agrees, said = self._schema(*options)
+        if not agrees or not options:
+            print(said, flush=True)
+        self._desk.tell(schema="" if agrees else said)
+
+    def _schema(self, *options: str) -> tuple[bool, str]:
+        """Whether it agrees, and what was said: in a process of its own, which reads files anew."""
+        try:
+            done = subprocess.run(
+                [sys.executable, "-m", "lib.local", "schema", *options],
+                cwd=ROOT,
+                env={**os.environ, "DATABASE_URL_UNPOOLED": self._database_url},
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=SCHEMA_WITHIN,
+            )
+        except subprocess.TimeoutExpired:
+            return False, f"The database did not answer within {SCHEMA_WITHIN:.0f} s."
+        # Of a traceback, say of a half-written file, the last line tells what is wrong.
+        said = done.stdout.strip() or done.stderr.strip().rpartition("\n")[2]
+        return done.returncode == 0, said
+
+
+def _state() -> dict[Path, int]:
+    state = {}
+    for path in (path for pattern in WATCHED for path in ROOT.glob(pattern)):
+        with suppress(FileNotFoundError):  # gone meanwhile, or an editor's dangling lock
+            state[path] = path.stat().st_mtime_ns
+    return state

@@ -1,0 +1,17 @@
+"""`make fuzz`: for as long as one likes."""
+
+import argparse
+
+from lib.local.commands.arguments import count
+from lib.local.trials import fuzz
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    which = "fuzz this one alone; by default each for half the time"
+    parser.add_argument("--target", choices=fuzz.TARGETS, help=which)
+    parser.add_argument("--seconds", type=count, default=60, help="in all; 60")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Fuzz; 1 where an answer was none of the defined ones. Raises PartMissing."""
+    return fuzz.run(arguments.target, arguments.seconds)

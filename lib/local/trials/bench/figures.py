@@ -1,0 +1,92 @@
+"""The bench's figures: what they are called, how they are summed up and shown."""
+
+import statistics
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+
+from lib.jsontext import Json
+from lib.local.trials.bench.candidates import FLOOR
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """Of one candidate in one round: milliseconds, megabytes and counts."""
+
+    p50: float
+    p99: float
+    cpu_one: float
+    cpu_many: float
+    throughput: float
+    slowest_many: float
+    slowest_burst: float
+    cold: float
+    memory: float
+    statements: float
+    database_connections: float
+    callback_connections: float
+    failed: float
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """How a figure is shown, and the goal for ours: a ratio to the floor, or a figure."""
+
+    title: str
+    form: str
+    goal: str
+
+
+SHOWN = {
+    "p50": Figure("one at a time, median", "{:.2f} ms", "at most 1.15"),
+    "p99": Figure("one at a time, 99th percentile", "{:.2f} ms", "at most 1.5"),
+    "cpu_one": Figure("CPU a delivery, one at a time", "{:.2f} ms", "at most 1.15"),
+    "cpu_many": Figure("CPU a delivery, 16 at once", "{:.2f} ms", "at most 1.15"),
+    "throughput": Figure("deliveries a second, 16 at once", "{:.0f}", "at least 0.9"),
+    "slowest_many": Figure("slowest of 1,000, 16 at once", "{:.0f} ms", "500 ms"),
+    "slowest_burst": Figure("slowest of 64 at once, from idle", "{:.0f} ms", "1,000 ms"),
+    "cold": Figure("process start to first 200", "{:.0f} ms", "at most 1.2"),
+    "memory": Figure("memory after 1,765 deliveries", "{:.1f} MB", "at most 1.3"),
+    "statements": Figure("statements a delivery", "{:.2f}", "2"),
+    "database_connections": Figure("new connections to the database, warm", "{:.0f}", "0"),
+    "callback_connections": Figure("new connections to ModelRiver, warm", "{:.0f}", "0"),
+    "failed": Figure("not answered 200", "{:.0f}", "0"),
+}
+AT_WORST = {"database_connections", "callback_connections", "failed"}
+"""Of these the worst round is shown."""
+PLOTTED = ("p50", "p99", "cpu_one", "cpu_many", "slowest_burst", "cold", "memory")
+
+
+def medians(rounds: list[Figures]) -> dict[str, float]:
+    """The median of each figure; of what should be zero, the most."""
+    chosen = {figure: max if figure in AT_WORST else statistics.median for figure in SHOWN}
+    return {figure: chosen[figure](asdict(each)[figure] for each in rounds) for figure in SHOWN}
+
+
+def ratios(rounds: list[Figures], floor: list[Figures]) -> dict[str, float | None]:
+    """The median of each round's ratio, so that a machine that grows slower takes no side."""
+    pairs = [(asdict(each), asdict(base)) for each, base in zip(rounds, floor, strict=True)]
+    return {
+        figure: statistics.median(each[figure] / base[figure] for each, base in pairs)
+        if all(base[figure] for _, base in pairs)
+        else None
+        for figure in SHOWN
+    }
+
+
+def print_table(
+    circumstances: Mapping[str, Json],
+    medians: Mapping[str, Mapping[str, float]],
+    ratios: Mapping[str, Mapping[str, float | None]],
+) -> None:
+    """A line for each figure, a column for each candidate."""
+    words = "{date}, {cores} cores, Python {python}, {rounds} rounds"
+    print(words.format(**circumstances))
+    print("Medians; behind them the ratio to the floor, and the goal for ours.\n")
+    print(f"{'':<40}" + "".join(f"{name:>22}" for name in medians) + f"{'goal':>14}")
+    for figure, shown in SHOWN.items():
+        cells = []
+        for name, values in medians.items():
+            ratio = ratios[name][figure]
+            cell = shown.form.format(values[figure])
+            cells.append(cell if name == FLOOR or ratio is None else f"{cell} ({ratio:5.2f})")
+        print(f"{shown.title:<40}" + "".join(f"{cell:>22}" for cell in cells) + f"{shown.goal:>14}")
