@@ -16,12 +16,6 @@ from lib.local.standins.process import free_port
 from lib.webhook import Answer, Webhook
 
 
-@pytest.fixture(autouse=True)
-def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "SAVE_WITHIN", 0.4)
-    monkeypatch.setattr(module, "NOTE_WITHIN", 0.4)
-
-
 @pytest.fixture
 def river() -> Iterator[ModelRiver]:
     with ModelRiver() as stand_in:
@@ -36,8 +30,9 @@ def webhook(river: ModelRiver, postgres: Postgres, database: str) -> Iterator[We
 
 
 @pytest.fixture
-def severed(river: ModelRiver) -> Iterator[Webhook]:
-    """Its database cannot be reached."""
+def severed(river: ModelRiver, monkeypatch: pytest.MonkeyPatch) -> Iterator[Webhook]:
+    """Its database cannot be reached, and is not tried for long."""
+    monkeypatch.setattr(module, "SAVE_WITHIN", 0.4)
     url = f"postgresql://u:dbsecret@127.0.0.1:{free_port()}/d"
     opened = Webhook({**river.settings, "DATABASE_URL": url})
     yield opened
