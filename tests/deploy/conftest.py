@@ -56,7 +56,7 @@ class Platforms:
             capture_output=True,
             text=True,
             check=False,
-            timeout=300,
+            timeout=900,
         )
 
 
