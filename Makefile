@@ -52,11 +52,11 @@ status: $(READY)  ## Say how a deployment is doing, from its DATABASE_URL (ARGS=
 build: $(READY)  ## Build what would be deployed, with the real Vercel CLI, and say what it is
 	@$(LOCAL) build
 
-preview: $(READY)  ## Deploy BRANCH with a Neon branch of its own (needs neonctl and vercel)
-	@$(LOCAL) preview --branch "$(BRANCH)"
+preview: $(READY)  ## Deploy BRANCH with a Neon branch of its own
+	@$(LOCAL) preview --branch "$$BRANCH"
 
 cleanup: $(READY)  ## Delete the Neon branch of the preview of BRANCH
-	@$(LOCAL) preview --branch "$(BRANCH)" --delete
+	@$(LOCAL) preview --branch "$$BRANCH" --delete
 
 production: $(READY)  ## Check the schema, deploy, and deliver one AI result through it
 	@$(LOCAL) production

@@ -9,11 +9,12 @@ import fcntl
 import os
 from collections.abc import Collection, Mapping
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from lib.local.commands import schema
 from lib.local.commands.arguments import port, positive
 from lib.local.commands.changes import Changes
 from lib.local.commands.running import STANDIN_SECRET, Running
@@ -27,6 +28,7 @@ from lib.local.problem import Problem
 from lib.local.project import LOCAL, ROOT
 from lib.local.standins import process
 from lib.local.standins.modelriver import ModelRiver
+from lib.local.standins.neon import PROJECT, Neon
 from lib.local.standins.pgbouncer import PgBouncer, pgbouncer_binary
 from lib.local.standins.postgres import Postgres
 from lib.local.standins.process import PartMissing
@@ -43,6 +45,8 @@ class _Database:
     url: str
     direct_url: str
     embedded: Postgres | None = None
+    variables: Mapping[str, str] = field(default_factory=dict)
+    """What leads neonctl to it."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -55,6 +59,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--live", action="store_true", help=live)
     remote = "use DATABASE_URL also where it is not on this machine"
     parser.add_argument("--remote", action="store_true", help=remote)
+    neon = "on a stand-in for Neon, which neonctl can be pointed at, and which keeps nothing"
+    parser.add_argument("--neon", action="store_true", help=neon)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -81,7 +87,8 @@ def _serve(parts: ExitStack, arguments: argparse.Namespace, variables: dict[str,
         ModelRiver(secrets[0], settings["MODELRIVER_API_KEY"], arguments.modelriver_port)
     )
     settings["MODELRIVER_CALLBACK_ORIGINS"] += f" {modelriver.origin}"
-    database = _given(variables, is_meant=arguments.remote) or _embedded(parts, modelriver)
+    database = _on_neon(parts) if arguments.neon else _given(variables, is_meant=arguments.remote)
+    database = database or _embedded(parts, modelriver)
     vercel = Vercel({**settings, "DATABASE_URL": database.url})
     desk = attach_console(
         parts,
@@ -164,8 +171,10 @@ def _introduce(running: Running, database: _Database, *, is_live: bool) -> None:
     print("In another terminal, to send to it, or to ask the database:")
     print("  make send")
     if database.embedded:
-        print(f"  export DATABASE_URL={database.url}")
-        print(f"  export DATABASE_URL_UNPOOLED={database.direct_url}")
+        print(f"  export DATABASE_URL='{database.url}'")
+        print(f"  export DATABASE_URL_UNPOOLED='{database.direct_url}'")
+    for name, value in database.variables.items():
+        print(f"  export {name}={value}")
     print("Ctrl-C ends it all.", flush=True)
 
 
@@ -199,6 +208,18 @@ def _embedded(parts: ExitStack, modelriver: ModelRiver) -> _Database:
     stack = parts.enter_context(Stack(modelriver, postgres, pgbouncer))
     through = ", through PgBouncer" if pgbouncer else ""
     return _Database(f"Postgres in {folder}{through}", stack.url, stack.direct_url, postgres)
+
+
+def _on_neon(parts: ExitStack) -> _Database:
+    postgres = parts.enter_context(Postgres())
+    neon = parts.enter_context(Neon(postgres))
+    # Its hosts have no address of their own.
+    pooled_url, direct_url = (
+        f"{neon.url(neon.main, pooled=each)}&hostaddr=127.0.0.1" for each in (True, False)
+    )
+    schema.apply(direct_url)
+    name = f"stand-in for Neon, project {PROJECT}, branch main"
+    return _Database(name, pooled_url, direct_url, postgres, neon.environment)
 
 
 def _folder() -> Path:

@@ -144,14 +144,13 @@ def _deliver(url: str, saved: Saved, variables: Mapping[str, str], row_of: str) 
         headers["x-vercel-protection-bypass"] = bypass
     answer, seconds = _post(url, delivery.body, headers)
     print(f"{answer.status_code} {_words(answer)}  {seconds * 1000:.0f} ms", flush=True)
-    taken = {*range(200, 300)}
+    taken = {200, 503} if row_of else {*range(200, 300)}
+    if answer.status_code not in taken:
+        raise Problem(f"{_shown(url)} answered {answer.status_code}")
     if row_of:
         with waiting_for("looking for the row"):
             record_id = _remove_row(variables.get("DATABASE_URL", ""), row_of)
         print(f"row {record_id}, removed again")
-        taken = {200, 503}
-    if answer.status_code not in taken:
-        raise Problem(f"{_shown(url)} answered {answer.status_code}")
 
 
 def _post(url: str, body: bytes, headers: Mapping[str, str]) -> tuple["requests.Response", float]:
