@@ -60,7 +60,9 @@ def test_every_link_leads_somewhere(readme: Path) -> None:
         assert not anchor or anchor in anchors(path), link
 
 
-COMMAND_LINES = [line for readme in READMES for line in code(readme.read_text()) if "make " in line]
+COMMAND_LINES = sorted(
+    {line for readme in READMES for line in code(readme.read_text()) if "make " in line}
+)
 
 
 @pytest.mark.parametrize("line", COMMAND_LINES)
@@ -103,7 +105,8 @@ def test_every_outcome_is_explained() -> None:
 
 
 def test_every_status_is_in_the_table_of_answers() -> None:
-    table = section("What is answered")
+    rows = [line.split("|") for line in section("What is answered").splitlines() if "|" in line]
+    answers = " ".join(row[2] for row in rows)
     statuses = {error.status for error in DeliveryError.__subclasses__()}
     for status in {*statuses, 405}:
-        assert re.search(rf"\| [^|]*\b{status}\b[^|]* \|", table), status
+        assert str(status) in answers
