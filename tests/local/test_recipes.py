@@ -204,7 +204,7 @@ def commit(folder: Path, *, new: bool = False) -> str:
     if new:
         run(folder, "git", "init", "--quiet", "--initial-branch=main")
     run(folder, "git", "add", "--all", "--force")
-    run(folder, "git", "commit", "--quiet", "--message=so")
+    run(folder, "git", "commit", "--quiet", "--allow-empty", "--message=so")
     return run(folder, "git", "rev-parse", "HEAD").strip()
 
 
