@@ -52,6 +52,15 @@ class Callbacks:
         headers = {"Authorization": f"Bearer {api_key}", "Content-Type": "application/json"}
         self._request = requests.Request("POST", "http://localhost", headers).prepare()
 
+    def connect_ahead(self) -> None:
+        """Open a connection to each origin in the background, for the first callback to find.
+
+        With a request that needs no key and asks for nothing: the library has no other way.
+        """
+        for origin in self._origins:
+            request = requests.Request("HEAD", f"{origin}/").prepare()
+            self._threads.submit(self._exchange, request)
+
     def send(self, url: str, payload: dict[str, Json], timeout: float) -> None:
         """POST `payload` to a callback URL of ModelRiver's, and return once it is accepted.
 
@@ -89,16 +98,18 @@ class Callbacks:
         return False
 
     def _post(self, url: str, body: str) -> int | str:
-        """The status that was answered, or the name of what went wrong instead."""
         request = self._request.copy()
         request.url = url
         request.prepare_body(body.encode(), files=None)
+        return self._exchange(request)
+
+    def _exchange(self, request: requests.PreparedRequest) -> int | str:
+        """The status that was answered, or the name of what went wrong instead."""
+        self._authorities.result()
+        timeout = (CONNECT_TIMEOUT, ANSWER_TIMEOUT)
         try:
-            self._authorities.result()
             # Not by way of a Session, which would follow a redirect half of the way.
-            with self._adapter.send(
-                request, stream=True, timeout=(CONNECT_TIMEOUT, ANSWER_TIMEOUT)
-            ) as response:
+            with self._adapter.send(request, stream=True, timeout=timeout) as response:
                 with contextlib.suppress(urllib3.exceptions.HTTPError):
                     response.raw.read(MAX_ANSWER)  # read to its end, the connection can be kept
                 return response.status_code
@@ -127,7 +138,7 @@ class _Adapter(HTTPAdapter):
             max_retries=_Retry(
                 total=2,
                 read=1,
-                allowed_methods=None,  # POST too: task_id tells ModelRiver that it is the same
+                allowed_methods={"POST"},  # task_id tells ModelRiver that it is the same
                 status_forcelist={408, 425, 429, *range(500, 600)},
                 backoff_factor=0.2,
                 retry_after_max=2,

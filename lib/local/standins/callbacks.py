@@ -85,6 +85,12 @@ class CallbackHandler(BaseHTTPRequestHandler):
         else:
             self.send_error(404)
 
+    def do_HEAD(self) -> None:
+        """What a receiver connects ahead with."""
+        self.send_response(404)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
     def do_POST(self) -> None:
         pages = self.server.modelriver.pages
         if pages and not self.path.startswith(CALLBACK_PATH):
