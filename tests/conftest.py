@@ -16,6 +16,7 @@ from lib.local.commands.running import FOLDER
 from lib.local.database import Connection, connect
 from lib.local.project import LOCAL
 from lib.local.standins.modelriver import ModelRiver
+from lib.local.standins.neon import Neon
 from lib.local.standins.pgbouncer import PgBouncer, pgbouncer_binary
 from lib.local.standins.postgres import Postgres, postgres_binaries
 from lib.local.standins.process import PartMissing, free_port
@@ -109,3 +110,14 @@ def stack(postgres: Postgres, pgbouncer: PgBouncer, modelriver: ModelRiver) -> I
         parts.serve()
         yield parts
         assert_nothing_is_told(parts.vercel, modelriver)
+
+
+@pytest.fixture(scope="session")
+def neon() -> Iterator[Neon]:
+    try:
+        postgres_binaries()
+    except PartMissing as reason:
+        missing(reason)
+    with Postgres() as postgres, Neon(postgres) as stand_in:
+        stand_in.projects["another-project-00000002"] = "another"  # so each call must name one
+        yield stand_in

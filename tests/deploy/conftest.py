@@ -14,7 +14,6 @@ from lib.local.commands import build, cli
 from lib.local.standins.modelriver import ModelRiver
 from lib.local.standins.neon import Neon
 from lib.local.standins.neon_proxy import Branch
-from lib.local.standins.postgres import Postgres, postgres_binaries
 from lib.local.standins.process import PartMissing
 from lib.local.standins.vercel_api import PROJECT, TEAM, VercelApi
 from tests.support import missing
@@ -58,17 +57,6 @@ class Platforms:
             check=False,
             timeout=900,
         )
-
-
-@pytest.fixture(scope="session")
-def neon() -> Iterator[Neon]:
-    try:
-        postgres_binaries()
-    except PartMissing as reason:
-        missing(reason)
-    with Postgres() as postgres, Neon(postgres) as stand_in:
-        stand_in.projects["another-project-00000002"] = "another"  # so each call must name one
-        yield stand_in
 
 
 @pytest.fixture(scope="session")

@@ -552,15 +552,18 @@ def test_a_page_that_is_closed_ends_its_stream(console: ConsoleStack) -> None:
 
 YEAR = {
     "lib/content.py": [
-        ("    callback_url: str\n", "    callback_url: str\n    year: int | None\n"),
+        ("    callback_url: str\n", "    callback_url: str\n    vintage: int | None\n"),
         (
             "        callback_url=event.callback_url,\n",
             "        callback_url=event.callback_url,\n"
-            '        year=y if isinstance(y := result.get("year"), int) else None,\n',
+            '        vintage=y if isinstance(y := result.get("year"), int) else None,\n',
         ),
     ],
     "sql/schema.sql": [
-        ("IF NOT EXISTS ai_data ", "IF NOT EXISTS year INT,\n    ADD COLUMN IF NOT EXISTS ai_data ")
+        (
+            "IF NOT EXISTS ai_data ",
+            "IF NOT EXISTS vintage INT,\n    ADD COLUMN IF NOT EXISTS ai_data ",
+        )
     ],
 }
 
@@ -606,7 +609,7 @@ def test_a_changed_mapping_is_seen_at_once(postgres: Postgres, project: Path) ->
         def year(number: int) -> Any:
             seen = settled(console, number, lambda seen: seen["queue"] == "delivered")
             columns = {each["name"]: each["value"] for each in seen["row"]["columns"]}
-            return columns.get("year", "no such column")
+            return columns.get("vintage", "no such column")
 
         running = state(lambda told: told.get("function") == "running" and told.get("schema") == "")
         assert str(project / ".local" / "postgres") in running["database"]
@@ -615,7 +618,7 @@ def test_a_changed_mapping_is_seen_at_once(postgres: Postgres, project: Path) ->
 
         change(project, "lib/content.py")
         told = state(lambda told: told.get("schema"))
-        assert "lib/content.py has year, and sql/schema.sql has no such column" in told["schema"]
+        assert "lib/content.py has vintage, and sql/schema.sql has no such column" in told["schema"]
         (early,) = send(console)
         settled(console, early, lambda seen: seen["queue"] == "waiting" and seen["exchanges"])
         change(project, "sql/schema.sql")
