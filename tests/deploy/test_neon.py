@@ -11,6 +11,7 @@ import psycopg
 import pytest
 
 from lib.local.commands import cli
+from lib.local.commands.running import STANDIN_SECRET
 from lib.local.standins import process
 from lib.local.standins.neon import Neon
 from lib.local.standins.neon_proxy import Branch
@@ -112,7 +113,8 @@ def test_a_branch_is_a_copy_and_expires(neon: Neon, branch: Branch) -> None:
 
 def test_make_dev_on_it() -> None:
     """Its variables lead neonctl there, and what neonctl says leads psycopg there."""
-    ports = (f"--port={process.free_port()}", f"--modelriver-port={process.free_port()}")
+    console = process.free_port()
+    ports = (f"--port={process.free_port()}", f"--modelriver-port={console}")
     with make_dev("--neon", *ports) as server:
         said = SAID.pop(server.pid)
         shown = re.findall(r"export (\w+)='?([^'\n]*)'?\n", said)
@@ -129,6 +131,11 @@ def test_make_dev_on_it() -> None:
             "--expect-row",
             *URL.findall(said),
         ]
-        subprocess.run(deliver, env=variables, check=True, capture_output=True, timeout=60)
+        signed = {
+            **variables,
+            "MODELRIVER_WEBHOOK_SECRET": STANDIN_SECRET,
+            "MODELRIVER_CALLBACK_ORIGINS": f"http://127.0.0.1:{console}",
+        }
+        subprocess.run(deliver, env=signed, check=True, capture_output=True, timeout=60)
         count = "SELECT count(*) FROM ai_content"
         assert ask(f"{mine}&hostaddr=127.0.0.1", count) == 0

@@ -562,7 +562,7 @@ YEAR = {
     "sql/schema.sql": [
         (
             "IF NOT EXISTS ai_data ",
-            "IF NOT EXISTS vintage INT,\n    ADD COLUMN IF NOT EXISTS ai_data ",
+            "IF NOT EXISTS vintage INT, ADD COLUMN IF NOT EXISTS ai_data ",
         )
     ],
 }

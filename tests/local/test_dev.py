@@ -230,7 +230,7 @@ def test_an_embedded_postgres_that_dies_is_started_again(project: Path, options:
 
 def deliver(options: list[str], title: str) -> int:
     """The status that a delivery is answered with, which the stand-in of `make dev` signed."""
-    river = ModelRiver("whsec-local")
     url = f"http://127.0.0.1:{options[3]}/v1/callback/{title}"
-    made = river.sign(river.event({"title": title}, channel_id=title, callback_url=url))
-    return river.deliver(f"http://127.0.0.1:{options[1]}/webhook", made).status
+    with ModelRiver("whsec-local") as river:
+        made = river.sign(river.event({"title": title}, channel_id=title, callback_url=url))
+        return river.deliver(f"http://127.0.0.1:{options[1]}/webhook", made).status
