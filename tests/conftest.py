@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 
 from lib.local.database import Connection, connect
 from lib.local.project import LOCAL
@@ -25,6 +25,14 @@ settings.register_profile(
     "busy",
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+# Whether a mutant is noticed must not change from one run to the next.
+settings.register_profile(
+    "mutants",
+    settings.get_profile("busy"),
+    derandomize=True,
+    database=None,
+    phases=[Phase.explicit, Phase.generate],
 )
 settings.load_profile("busy")
 
