@@ -30,6 +30,7 @@ settings.register_profile(
 settings.register_profile(
     "mutants",
     settings.get_profile("busy"),
+    max_examples=25,
     derandomize=True,
     database=None,
     phases=[Phase.explicit, Phase.generate],
