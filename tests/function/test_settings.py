@@ -159,3 +159,10 @@ def test_the_direct_url_is_read_by_the_same_rules() -> None:
 )
 def test_origin(url: str, origin: str) -> None:
     assert str(Origin.of(url)) == origin
+
+
+def test_a_url_may_be_of_so_many_characters_and_no_more() -> None:
+    longest = "https://a.test/".ljust(2048, "a")
+    assert str(Origin.of(longest)) == "https://a.test"
+    with pytest.raises(ValueError, match="not an http or https URL"):
+        Origin.of(f"{longest}a")

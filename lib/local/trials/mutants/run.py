@@ -5,7 +5,7 @@ import json
 import random
 import time
 import tomllib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -61,18 +61,16 @@ def run(
 ) -> Findings:
     """Test all mutants of these files, or of each as many as `sample` says, the same every time.
 
-    What was killed before, by a file's same text, is not tested again. Raises Problem where the
+    What was killed before, as the same text of a file, is not tested again, unless in a sample.
+    Raises Problem where the
     tests fail without any change.
     """
-    findings, reasons, session = Findings(), equivalents(), Session(SESSION)
+    findings, reasons = Findings(), equivalents()
+    session = Session(None if sample else SESSION)
     some: Callable[[list[Change]], list[Change]] = partial(_some, sample) if sample else list
     made = {path: mutants(path, (ROOT / path).read_text(), some) for path in paths}
     if not sample:
-        known = {mutant.key for each in made.values() for mutant in each}
-        gone = [key for key in reasons if key[0] in made and key not in known]
-        findings.stale += [
-            f"{' '.join(key[:2])} => {key[2]}: there is no such mutant" for key in gone
-        ]
+        findings.stale += gone(made, reasons)
     total, done = sum(map(len, made.values())), 0
     with Bed() as bed:
         for path, each in made.items():
@@ -85,6 +83,16 @@ def run(
                 done += 1
                 on_progress(done, total, findings)
     return findings
+
+
+def gone(made: Mapping[str, Sequence[Mutant]], listed: Iterable[Key]) -> list[str]:
+    """Of all mutants that are made of these files, those that are listed and not among them."""
+    known = {mutant.key for each in made.values() for mutant in each}
+    return [
+        f"{path}: {before} => {after}: there is no such mutant"
+        for path, before, after in listed
+        if path in made and (path, before, after) not in known
+    ]
 
 
 def own_tests(path: str) -> str:
@@ -132,11 +140,10 @@ class _Judge:
 
 
 class Session:
-    """Which mutants were killed, kept from one run to the next."""
+    """Which mutants were killed; kept from one run to the next, where there is a path."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path | None) -> None:
         self._path = path
-        path.parent.mkdir(exist_ok=True)
         self._killed = {str(json.loads(line)["digest"]) for line in self._lines()}
 
     def was_killed(self, mutant: Mutant) -> bool:
@@ -146,11 +153,13 @@ class Session:
         digest = _digest(mutant)
         self._killed.add(digest)
         said = {"digest": digest, "by": test, "line": mutant.line, "after": mutant.after}
-        with self._path.open("a") as file:
-            file.write(json.dumps(said) + "\n")
+        if self._path:
+            self._path.parent.mkdir(exist_ok=True)
+            with self._path.open("a") as file:
+                file.write(json.dumps(said) + "\n")
 
     def _lines(self) -> Iterator[str]:
-        if self._path.exists():
+        if self._path and self._path.exists():
             yield from self._path.read_text().splitlines()
 
 
