@@ -156,10 +156,10 @@ class History(RuleBasedStateMachine):
     def teardown(self) -> None:
         """For the next history all parts run again, however this one ended."""
         self.destination.open.set()
-        if self._end_of_fault:
-            self._end_of_fault()
         if self.stack.vercel.port == 0:
             self.stack.vercel.start()
+        if not self.database_is_there:
+            self.mend()
 
     def _key(self, number: int, event: str | None) -> Key:
         return f"{self._prefix}-{number}", event or ""
