@@ -43,7 +43,7 @@ check: $(READY)  ## Lint, check formatting and types, check the workflows
 schema: $(READY)  ## Apply sql/schema.sql to DATABASE_URL_UNPOOLED, or DATABASE_URL (ARGS=--check: only compare)
 	@$(LOCAL) schema $(ARGS)
 
-send: $(READY)  ## Deliver one signed AI result to URL (ARGS="--preset chat --expect-row")
+send: $(READY)  ## Deliver one signed AI result to make dev, or to URL (ARGS="--preset chat --expect-row")
 	@$(LOCAL) send "$(URL)" $(ARGS)
 
 status: $(READY)  ## Say how a deployment is doing, from its DATABASE_URL (ARGS=--json)
@@ -52,11 +52,11 @@ status: $(READY)  ## Say how a deployment is doing, from its DATABASE_URL (ARGS=
 build: $(READY)  ## Build what would be deployed, with the real Vercel CLI, and say what it is
 	@$(LOCAL) build
 
-preview: $(READY)  ## Deploy BRANCH with a Neon branch of its own (needs neonctl and vercel)
-	@$(LOCAL) preview --branch "$(BRANCH)"
+preview: $(READY)  ## Deploy BRANCH with a Neon branch of its own
+	@$(LOCAL) preview --branch "$$BRANCH"
 
 cleanup: $(READY)  ## Delete the Neon branch of the preview of BRANCH
-	@$(LOCAL) preview --branch "$(BRANCH)" --delete
+	@$(LOCAL) preview --branch "$$BRANCH" --delete
 
 production: $(READY)  ## Check the schema, deploy, and deliver one AI result through it
 	@$(LOCAL) production

@@ -6,6 +6,7 @@ the connection without an answer.
 """
 
 import contextlib
+import io
 import os
 import re
 from http import HTTPStatus
@@ -13,6 +14,7 @@ from http.server import BaseHTTPRequestHandler
 
 from lib import runtime
 from lib.errors import BodyTimeout, BodyTooLarge, InvalidBody, LengthRequired, Misconfigured
+from lib.incoming import Incoming
 from lib.jsontext import Json, dump
 from lib.webhook import Webhook
 
@@ -28,7 +30,11 @@ WEBHOOK = Webhook(os.environ)
 
 class handler(BaseHTTPRequestHandler):  # noqa: N801 - Vercel looks for this very text
     timeout = 10
-    """Seconds to wait for a client that sends nothing."""
+    """Seconds for the whole of a request to come in."""
+
+    def setup(self) -> None:
+        super().setup()
+        self.rfile = io.BufferedReader(Incoming(self.rfile.detach(), self.connection))
 
     def do_POST(self) -> None:
         headers = {name.lower(): _text(value) for name, value in self.headers.items()}

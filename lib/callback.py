@@ -23,7 +23,7 @@ from lib.jsontext import Json, dump
 from lib.settings import Origin
 
 CONNECT_TIMEOUT = 3.0
-"""Seconds for one connect to one address."""
+"""Seconds for one connect to one address, and for the other side to take what it is sent."""
 ANSWER_TIMEOUT = 10.0
 """Seconds for one whole answer. ModelRiver's own sample receivers wait 30 for it; what binds all
 tries together is the time given to `send`."""
@@ -32,6 +32,8 @@ MAX_ANSWER = 65536
 MAX_CONCURRENT = 64
 """Callbacks under way in one instance; more wait for their turn, within their time."""
 
+_FAULTS = (requests.RequestException, urllib3.exceptions.HTTPError, ValueError, OSError)
+"""What comes of what servers send: http.client, for one, raises ValueError over a chunk's size."""
 _PASSING = {401, 403, 408, 425, 429}
 """4xx that another try may cure: 401 and 403 once the operator has mended the key."""
 logging.getLogger("urllib3").setLevel(logging.ERROR)  # its warnings quote URLs
@@ -51,6 +53,15 @@ class Callbacks:
         # Made once: only URL and body differ from one callback to the next.
         headers = {"Authorization": f"Bearer {api_key}", "Content-Type": "application/json"}
         self._request = requests.Request("POST", "http://localhost", headers).prepare()
+
+    def connect_ahead(self) -> None:
+        """Open a connection to each origin in the background, for the first callback to find.
+
+        With a request that needs no key and asks for nothing: the library has no other way.
+        """
+        for origin in self._origins:
+            request = requests.Request("HEAD", f"{origin}/").prepare()
+            self._threads.submit(self._exchange, request)
 
     def send(self, url: str, payload: dict[str, Json], timeout: float) -> None:
         """POST `payload` to a callback URL of ModelRiver's, and return once it is accepted.
@@ -89,20 +100,22 @@ class Callbacks:
         return False
 
     def _post(self, url: str, body: str) -> int | str:
-        """The status that was answered, or the name of what went wrong instead."""
         request = self._request.copy()
         request.url = url
         request.prepare_body(body.encode(), files=None)
+        return self._exchange(request)
+
+    def _exchange(self, request: requests.PreparedRequest) -> int | str:
+        """The status that was answered, or the name of what went wrong instead."""
+        timeout = (CONNECT_TIMEOUT, ANSWER_TIMEOUT)
         try:
             self._authorities.result()
             # Not by way of a Session, which would follow a redirect half of the way.
-            with self._adapter.send(
-                request, stream=True, timeout=(CONNECT_TIMEOUT, ANSWER_TIMEOUT)
-            ) as response:
-                with contextlib.suppress(urllib3.exceptions.HTTPError):
+            with self._adapter.send(request, stream=True, timeout=timeout) as response:
+                with contextlib.suppress(*_FAULTS):
                     response.raw.read(MAX_ANSWER)  # read to its end, the connection can be kept
                 return response.status_code
-        except requests.RequestException as error:
+        except _FAULTS as error:
             return type(error).__name__
 
     def _pinned(self, url: str) -> str:
@@ -127,7 +140,7 @@ class _Adapter(HTTPAdapter):
             max_retries=_Retry(
                 total=2,
                 read=1,
-                allowed_methods=None,  # POST too: task_id tells ModelRiver that it is the same
+                allowed_methods={"POST"},  # task_id tells ModelRiver that it is the same
                 status_forcelist={408, 425, 429, *range(500, 600)},
                 backoff_factor=0.2,
                 retry_after_max=2,

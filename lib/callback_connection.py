@@ -8,11 +8,12 @@ import contextlib
 import io
 import socket
 import time
-from collections.abc import Buffer
 from http.client import HTTPResponse
 from typing import Any
 
 from urllib3.connection import HTTPConnection
+
+from lib.incoming import Incoming
 
 SILENT_TIMEOUT = 2.5
 """Seconds for the other side's TCP to confirm what it was sent: a kept connection that was dropped
@@ -37,33 +38,10 @@ SOCKET_OPTIONS = [
 ]
 
 
-class _Incoming(io.RawIOBase):
-    """The bytes of one answer: all of them within the socket's timeout, however they dribble in."""
-
-    def __init__(self, raw: io.RawIOBase, sock: socket.socket) -> None:
-        self._raw, self._sock = raw, sock
-        self.give_up_at = time.monotonic() + (sock.gettimeout() or 0)
-        self.waits = True
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Buffer) -> int | None:
-        remaining = self.give_up_at - time.monotonic()
-        if self.waits and remaining <= 0:
-            raise TimeoutError
-        self._sock.settimeout(remaining if self.waits else 0)
-        return self._raw.readinto(buffer)
-
-    def close(self) -> None:
-        self._raw.close()
-        super().close()
-
-
 class _Reader(io.BufferedReader):
     """Ends the connection where more has come than the one answer."""
 
-    def __init__(self, incoming: _Incoming, sock: socket.socket) -> None:
+    def __init__(self, incoming: Incoming, sock: socket.socket) -> None:
         super().__init__(incoming)
         self._incoming, self._sock = incoming, sock
 
@@ -78,7 +56,7 @@ class _Reader(io.BufferedReader):
 class _FinalResponse(HTTPResponse):
     def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - as the library has it
         super().__init__(sock, *args, **kwargs)
-        self._incoming = _Incoming(self.fp.detach(), sock)
+        self._incoming = Incoming(self.fp.detach(), sock)
         self.fp = _Reader(self._incoming, sock)
 
     def begin(self) -> None:

@@ -39,9 +39,9 @@ restarting, and a person is waiting."""
 _COLUMNS = [field.name for field in fields(AiContent)]
 _TIME = """to_char({} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')"""
 _RECORD = f"""
-    id::text, coalesce({_TIME.format("created_at")}, {_TIME.format("now()")}), callback_url,
-    called_back_at IS NOT NULL, callback_error
-"""  # created_at may be null or infinite in an owner's own rows
+    id::text, coalesce({_TIME.format("created_at")}, {_TIME.format("now()")}),
+    coalesce(callback_url, %(callback_url)s), called_back_at IS NOT NULL, callback_error
+"""  # created_at may be null or infinite in an owner's own rows, and triggers may do anything
 # The no-op update makes Postgres return the row that is there, which DO NOTHING would not. The two
 # columns that it may fill are null only in rows from before this receiver. xmax is 0 in a row that
 # this statement inserted; then there is no need to send the AI result back.
@@ -53,9 +53,9 @@ _SAVE = f"""
                   callback_url = coalesce(kept.callback_url, excluded.callback_url)
     RETURNING {_RECORD}, xmax = 0, CASE WHEN xmax = 0 THEN NULL ELSE ai_data END
 """  # noqa: S608 - the names come from this project alone
-# For where that returned nothing: a trigger of the owner's may drop the no-op update.
+# For where that returned nothing: the owner's triggers or constraints may forbid the no-op update.
 _FIND = f"""
-    SELECT {_RECORD}, false, ai_data FROM public.{TABLE}
+    SELECT {_RECORD}, false, coalesce(ai_data, %(ai_data)s::jsonb) FROM public.{TABLE}
     WHERE channel_id = %(channel_id)s
       AND coalesce(event_name, '') = coalesce(%(event_name)s::text, '')
 """  # noqa: S608
@@ -129,14 +129,21 @@ class Database:
         """
         if not self._places.acquire(blocking=False):
             raise DatabaseUnavailable("too many at once")
-        row = {name: getattr(content, name) for name in _COLUMNS}
         try:
-            kept = self._execute(_SAVE, row, deadline) or self._execute(_FIND, row, deadline)
+            return self._save(content, deadline)
         finally:
             self._places.release()
-        if kept is None:
-            raise RecordRefused("a trigger of the table keeps no such row")
-        return Record(*kept)
+
+    def _save(self, content: AiContent, deadline: float) -> Record:
+        row = {name: getattr(content, name) for name in _COLUMNS}
+        refused = RecordRefused("a trigger of the table keeps no such row")
+        try:
+            kept = self._execute(_SAVE, row, deadline)
+        except RecordRefused as error:
+            kept, refused = None, error
+        if kept := kept or self._execute(_FIND, row, deadline):
+            return Record(*kept)
+        raise refused
 
     def note(self, record_id: str, callback_error: str | None, deadline: float) -> None:
         """Note on the row that ModelRiver took the callback, or why not; a success stays.

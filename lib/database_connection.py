@@ -71,6 +71,7 @@ _CONNECT_FAULTS = {
         *("too many", "no more connections allowed", "connections exceeded"),
         *("slots are reserved", "acquire permit"),
     ],
+    "a number in the URL is none": ["invalid port number", "invalid integer value"],
     # Not now.
     "the database is starting up": ["starting up", "not yet accepting"],
     "the database is shutting down": ["shutting down"],

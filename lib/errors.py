@@ -78,8 +78,11 @@ class CallbackRefused(DeliveryError, status=200, level=logging.ERROR):
 
 
 def place(error: Exception) -> str:
-    """Which error, and the last line of this project's on the way to it; not what it says."""
+    """Which error, and the last line of this project's on the way to it; not what it says.
+
+    The error was caught in a file of this project's, which is where its traceback begins.
+    """
     frames = traceback.extract_tb(error.__traceback__)
-    folders = [Path(frame.filename).parents[1] for frame in frames]
-    last = max(place for place, folder in enumerate(folders) if folder == folders[0])
-    return f"{type(error).__name__} at {Path(frames[last].filename).name}:{frames[last].lineno}"
+    root = Path(frames[0].filename).parents[1]
+    ours = [each for each in frames if each.filename.startswith((f"{root}/api/", f"{root}/lib/"))]
+    return f"{type(error).__name__} at {Path(ours[-1].filename).name}:{ours[-1].lineno}"

@@ -17,9 +17,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from lib.errors import InvalidBody
+from lib.errors import InvalidBody, InvalidSignature
 from lib.jsontext import Json, coalesce, parse, to_text
-from lib.signature import SignedDocument
+from lib.signature import STALE, SignedDocument
 
 type Members = Mapping[str, Json]
 
@@ -57,7 +57,8 @@ def read(signed: SignedDocument, headers: Mapping[str, str]) -> AiGenerated | No
     """The event in a signed document, or None where there is nothing to store.
 
     There is nothing to store for another `type`, and where no `callback_url` says that somebody
-    waits. `headers` has names in lower case. Raises InvalidBody.
+    waits. `headers` has names in lower case. Raises InvalidBody, and InvalidSignature where an
+    old signature does not cover a channel.
     """
     body, data, body_is_signed = _open(signed)
     if body_is_signed and "ai_response" in body:
@@ -73,8 +74,11 @@ def read(signed: SignedDocument, headers: Mapping[str, str]) -> AiGenerated | No
     if callback_url is None or other_type is not None:
         return None
 
-    # A redelivery repeats the signed text, so its digest tells it from others just as well.
-    channel_id = coalesce(_first("channel_id", anywhere, _is_identifier), _digest(signed.text))
+    if signed.is_stale and _first("channel_id", anywhere[:-1], _is_identifier) is None:
+        raise InvalidSignature(STALE)
+    # Without any channel, the result and where to call back tell a delivery from others.
+    digest = _digest(signed.text + to_text(callback_url).encode())
+    channel_id = coalesce(_first("channel_id", anywhere, _is_identifier), digest)
     event = _first("event", believed)
     return AiGenerated(
         channel_id=_key(channel_id),
@@ -82,9 +86,9 @@ def read(signed: SignedDocument, headers: Mapping[str, str]) -> AiGenerated | No
         ai_result=ai_result,
         # Nothing is stored because of it, so it may stand beside a signed null, too.
         ai_failed=ai_result is None
-        and _first("error", [response, envelope, body], bool) is not None,
+        and _first("error", [response, envelope, body], _is_error) is not None,
         customer_data=coalesce(_first("customer_data", believed), _first("cached_data", believed)),
-        meta=_object(_first("meta", [*believed, response])),
+        meta=_object(_first("meta", [*believed, response], _has_members)),
         callback_url=to_text(callback_url),
         timestamp=_unix_seconds(_first("timestamp", believed)),
     )
@@ -107,14 +111,12 @@ def _is_envelope(data: Json) -> bool:
 
 
 def _ai_response(envelope: Members) -> tuple[Members, Json]:
-    """What ModelRiver wrapped the AI result in, if anything, and the AI result itself."""
+    """The members of the `ai_response`, if any, and the AI result, which may be one of them."""
     if "ai_response" not in envelope:
         return {}, envelope.get("data")
-    response = envelope["ai_response"]
-    wrapper = _object(response)
-    if "data" in wrapper or wrapper.get("error"):
-        return wrapper, wrapper.get("data")
-    return {}, response
+    response = _object(envelope["ai_response"])
+    is_wrapped = "data" in response or _is_error(response.get("error"))
+    return response, response.get("data") if is_wrapped else envelope["ai_response"]
 
 
 def _from_headers(headers: Mapping[str, str]) -> Members:
@@ -138,6 +140,14 @@ def _object(value: Json) -> Members:
 
 def _is_given(value: Json) -> bool:
     return value not in (None, "")
+
+
+def _is_error(value: Json) -> bool:
+    return value not in (None, False, "")
+
+
+def _has_members(value: Json) -> bool:
+    return isinstance(value, dict) and bool(value)
 
 
 def _is_identifier(value: Json) -> bool:

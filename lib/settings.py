@@ -15,13 +15,17 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 _URL = re.compile(r"[A-Za-z0-9._~:/?#\[\]!$&'()*+,;=%-]{1,2048}")
 """RFC 3986's characters without @, before which parsers disagree about where a host begins. Not
 too many of them, since the standard library's parser keeps what it has parsed."""
-_HOST = re.compile(r"[a-z0-9._-]+|[0-9a-f:.]*:[0-9a-f:.]*")
+_HOST = re.compile(r"[\w-]*\w(\.[\w-]*\w)*|[0-9a-f:.]*:[0-9a-f:.]*", re.ASCII)
 _LIST = re.compile(r"[\s,]+")
 
 _MISTAKES = {
-    r"[\ufeff\u200b-\u200f\u2060]": "has an invisible character in it",
-    r"""(^|[\s,])["'`\u201c\u2018]|["'`\u201d\u2019]($|[\s,])""": "still wears its quotes",
-    r"^(export\s+)?[A-Z][A-Z0-9_]*=": "still has a NAME= before its value",
+    r"""(^|[\s,])["'`\u201c\u2018\u201e\xab]|["'`\u201c\u201d\u2019\xbb]($|[\s,])""": (
+        "still wears its quotes"
+    ),
+    # A name has an underscore in it, and what follows it is no padding of Base64.
+    r"^(export\s+|set\s+|\$env:)?[A-Za-z]\w*_\w*\s*=\s*[^=\s]": (
+        "still has a NAME= before its value"
+    ),
     r"(\\[nr])+($|[\s,])": r"ends with a literal \n",
 }
 
@@ -79,10 +83,10 @@ def webhook_secrets(environment: Mapping[str, str]) -> tuple[bytes, ...]:
 
 
 def api_key(environment: Mapping[str, str]) -> str:
-    """The bearer token of callbacks: printable ASCII (RFC 6750), since it becomes a header."""
+    """The bearer token of callbacks (RFC 6750, section 2.1, says what is one)."""
     key = _required(environment, "MODELRIVER_API_KEY")
-    if not re.fullmatch(r"[!-~]+", key):
-        raise Misconfigured("MODELRIVER_API_KEY has a blank or a letter beyond ASCII in it")
+    if not re.fullmatch(r"[\w.~+/-]+=*", key, re.ASCII):
+        raise Misconfigured("MODELRIVER_API_KEY has something in it that no bearer token has")
     return key
 
 
@@ -106,7 +110,7 @@ def callback_origins(environment: Mapping[str, str]) -> frozenset[Origin]:
 
 
 def _required(environment: Mapping[str, str], name: str) -> str:
-    if not (value := _value(environment, name)).strip(","):
+    if not (value := _value(environment, name)).strip(", \n"):
         raise Misconfigured(f"{name} is missing")
     return value
 
@@ -114,6 +118,8 @@ def _required(environment: Mapping[str, str], name: str) -> str:
 def _value(environment: Mapping[str, str], name: str) -> str:
     """A variable's value without the white space around it."""
     value = environment.get(name, "").strip()
+    if not all(each.isprintable() or each.isspace() for each in value):
+        raise Misconfigured(f"{name} has an invisible character in it")
     for mistake, what in _MISTAKES.items():
         if re.search(mistake, value):
             raise Misconfigured(f"{name} {what}")

@@ -18,11 +18,12 @@ from lib.errors import InvalidSignature
 from lib.jsontext import find_member
 
 MAX_AGE = 4 * 3600
-"""Seconds that a signature over `data` alone is taken for: another channel could be written beside
-it. ModelRiver need not sign anew for each attempt, and the last comes 3 h 43 min after the first.
-Whoever repeats a body that is signed as a whole can change nothing, whatever its age."""
+"""Seconds that a timestamped signature is taken for where it does not cover the channel, since
+another one could be written beside it. ModelRiver need not sign anew for each attempt, and the last
+comes 3 h 43 min after the first. Where the channel is signed, a replay does nothing at any age."""
 MAX_AHEAD = 300
 """Seconds that the sender's clock may be ahead."""
+STALE = "signed too long ago, or ahead of our clock"
 
 _UNIX_SECONDS = re.compile(r"[0-9]{1,12}")
 
@@ -35,6 +36,9 @@ class SignedDocument:
     """JSON that ModelRiver signed: the whole body, or the value of its `data` member."""
     envelope: bytes | None = None
     """The body around a signed `data`, with null in its place: anyone may have written this."""
+    is_stale: bool = False
+    """Whether it counts only with a channel in it. The text of a signed `data` verifies as a body
+    of its own, too, with another channel in a header."""
 
 
 def verify(
@@ -52,13 +56,14 @@ def verify(
     if not _UNIX_SECONDS.fullmatch(timestamp):
         raise InvalidSignature("no signature matches, and there is no timestamp")
     signature, prefix = headers.get("x-modelriver-signature"), f"{timestamp}.".encode()
+    is_stale = not -MAX_AHEAD <= now - int(timestamp) <= MAX_AGE
     if _matches(signature, secrets, prefix + body):
-        return SignedDocument(body)
+        return SignedDocument(body, is_stale=is_stale)
     data = find_member(body, "data")
     if data is None or not _matches(signature, secrets, prefix + body[data]):
         raise InvalidSignature("no signature matches")
-    if not -MAX_AHEAD <= now - int(timestamp) <= MAX_AGE:
-        raise InvalidSignature("signed too long ago, or ahead of our clock")
+    if is_stale:
+        raise InvalidSignature(STALE)
     return SignedDocument(body[data], body[: data.start] + b"null" + body[data.stop :])
 
 

@@ -77,13 +77,15 @@ class Webhook:
     """The receiver, and what it keeps from one delivery to the next: connections."""
 
     def __init__(self, environment: Mapping[str, str]) -> None:
-        """Connects to nothing yet. A bad setting is logged, and answered to every delivery."""
+        """A bad setting is logged, and answered to every delivery. Connects to ModelRiver alone:
+        Neon's compute may sleep until there is a row to save."""
         self.misconfigured: str | None = None
         """The name of a variable that is missing or malformed, and what is wrong with it."""
         try:
             self._settings = Settings.of(environment)
             self._database = Database(self._settings.database_url)
             self._callbacks = Callbacks(self._settings.api_key, self._settings.callback_origins)
+            self._callbacks.connect_ahead()
         except Misconfigured as error:
             self.misconfigured = error.reason
             _write_log(error.level, {"outcome": error.outcome, "reason": error.reason})

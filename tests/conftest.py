@@ -4,6 +4,7 @@ A part that this machine lacks makes its tests skip and say so. With CI=true not
 """
 
 import re
+import shutil
 import signal
 from collections import Counter
 from collections.abc import Iterator
@@ -11,12 +12,13 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 
+from lib.local.commands.running import FOLDER
 from lib.local.database import Connection, connect
 from lib.local.project import LOCAL
 from lib.local.standins.modelriver import ModelRiver
 from lib.local.standins.pgbouncer import PgBouncer, pgbouncer_binary
 from lib.local.standins.postgres import Postgres, postgres_binaries
-from lib.local.standins.process import PartMissing
+from lib.local.standins.process import PartMissing, free_port
 from lib.local.standins.stack import Stack
 from tests.support import assert_nothing_is_told, clone, missing
 
@@ -54,6 +56,14 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     said = f"Tests skipped for want of {wanted}. What brings them: make parts\n"
     LOCAL.mkdir(exist_ok=True)
     SKIPPED.write_text(said if parts else "")
+
+
+@pytest.fixture
+def console_port() -> Iterator[int]:
+    """A port for the console of a `make dev`, which leaves nothing behind."""
+    port = free_port()
+    yield port
+    shutil.rmtree(FOLDER / str(port), ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

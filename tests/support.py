@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import Never
 
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 
 from lib.local.commands.dev import attach_console
 from lib.local.console.desk import Desk
+from lib.local.console.forward import Forward
 from lib.local.database import Connection, connect
 from lib.local.project import ROOT
 from lib.local.standins.modelriver import ModelRiver
@@ -115,9 +117,12 @@ class ConsoleStack:
     """A console over real parts, with a database of its own."""
 
     modelriver: ModelRiver
-    vercel: Vercel
-    desk: Desk
+    forward: Forward
     connection: Connection
+
+    @property
+    def desk(self) -> Desk:
+        return self.forward.desk
 
     @property
     def url(self) -> str:
@@ -135,10 +140,14 @@ def open_console(postgres: Postgres, speed: float = 1.0) -> Iterator[ConsoleStac
     """A console whose ModelRiver's clock goes `speed` times as fast."""
     with Stack(postgres=postgres, database=clone(postgres)) as stack:
         vercel = stack.serve()
-        desk = attach_console(stack, stack.modelriver, [vercel], stack.direct_url, speed)
-        vercel.on_message = desk.take
-        desk.tell(function="running", started_at=0, schema="")
-        yield ConsoleStack(stack.modelriver, vercel, desk, stack.connection)
+        forward = attach_console(stack, stack.modelriver, vercel, stack.direct_url, speed=speed)
+        vercel.on_message = forward.desk.take
+        forward.desk.tell(function="running", started_at=0, schema="")
+        yield ConsoleStack(stack.modelriver, forward, stack.connection)
+
+
+SAID: dict[int, str] = {}
+"""What each `make dev` printed, by its process; whole once it has ended."""
 
 
 @contextmanager
@@ -155,13 +164,17 @@ def make_dev(
     ) as server:
         assert server.stdout
         try:
-            assert next(line for line in server.stdout if "Ctrl-C" in line)
+            lines = iter(server.stdout.readline, "")
+            SAID[server.pid] = "".join(takewhile(lambda line: "Ctrl-C" not in line, lines))
             yield server
         finally:
             server.send_signal(signal.SIGINT)
-            # What it still says must not fill the pipe.
-            threading.Thread(target=server.stdout.read, daemon=True).start()
+            rest: list[str] = []  # read meanwhile, or it would fill the pipe
+            reader = threading.Thread(target=lambda: rest.extend(server.stdout or ()), daemon=True)
+            reader.start()
             try:
                 server.wait(30)
             except subprocess.TimeoutExpired:
                 server.kill()
+            reader.join(10)
+            SAID[server.pid] = SAID.get(server.pid, "") + "".join(rest)

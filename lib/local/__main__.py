@@ -3,6 +3,8 @@
 import argparse
 import sys
 from importlib import import_module
+from io import TextIOWrapper
+from typing import NoReturn
 
 from lib.local.problem import Problem
 
@@ -29,6 +31,9 @@ COMMANDS = {
 
 def main() -> int:
     """Run the command that was called. Returns the exit status."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # not every terminal can show every letter
+            stream.reconfigure(errors="replace")
     arguments = _parser(sys.argv[1] if sys.argv[1:] else "").parse_args()
     try:
         status: int = arguments.run(arguments)
@@ -40,9 +45,15 @@ def main() -> int:
     return status
 
 
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """One line, as for any other bad input, and no usage."""
+        self.exit(1, f"{self.prog.rpartition(' ')[2]}: {message}; --help says more\n")
+
+
 def _parser(called: str) -> argparse.ArgumentParser:
     """Of all modules only that of the command that is called is loaded."""
-    parser = argparse.ArgumentParser(prog="python -m lib.local", description=__doc__)
+    parser = _Parser(prog="python -m lib.local", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND [OPTION]")
     for name, what in COMMANDS.items():
         command = commands.add_parser(name, help=what, description=f"{what[0].upper()}{what[1:]}.")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from lib.local.commands import build
+from lib.local.commands import build, cli
 from lib.local.commands.build import FUNCTION, MAX_MEGABYTES
 from lib.local.database import Connection
 from lib.local.problem import Problem
@@ -27,7 +27,7 @@ ROOT = Path(__file__).parents[2]
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of this project that may be built."""
     try:
-        build.cli()
+        cli.program("vercel")
         return build.copy_project(tmp_path_factory.mktemp("project"))
     except PartMissing as reason:
         missing(reason)
@@ -164,9 +164,18 @@ def test_routes_and_headers(
     (copy / ".env").write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
     port = process.free_port()
     server = process.start(
-        [build.cli(), "dev", "--local", "--yes", "--listen", f"127.0.0.1:{port}", "-A", "dev.json"],
+        [
+            cli.program("vercel"),
+            "dev",
+            "--local",
+            "--yes",
+            "--listen",
+            f"127.0.0.1:{port}",
+            "-A",
+            "dev.json",
+        ],
         log=tmp_path / "dev.log",
-        environment=build.environment(),
+        environment=cli.environment(),
         directory=copy,
     )
     try:

@@ -1,192 +1,270 @@
-"""Previews and production, with stubs for `neonctl` and `vercel` that write down their arguments.
+"""Previews and production, by the real `neonctl` and `vercel` against stand-ins of both platforms.
 
-The database, and the function that is "deployed", are real.
+What counts is what the platforms hold afterwards: branches, rows and deployments.
 """
 
 import json
-import stat
-import sys
+import re
+import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from lib.local.commands import preview, schema
-from lib.local.commands.preview import StepFailed
-from lib.local.standins.modelriver import ModelRiver
-from lib.local.standins.pgbouncer import PgBouncer
-from lib.local.standins.postgres import Postgres
-from lib.local.standins.process import PartMissing
-from lib.local.standins.vercel import Vercel
+from lib.local.commands import cli
+from lib.local.project import ROOT
+from lib.local.standins.api import Fault
+from lib.local.standins.neon_proxy import Branch
+from lib.local.standins.postgres import SCHEMA
+from lib.local.standins.vercel_api import PROJECT, TEAM
+from tests.deploy.conftest import Platforms, check_out
 
-STUB = """#!{python}
-import json, os, pathlib, sys
-program, arguments = pathlib.Path(sys.argv[0]).name, sys.argv[1:]
-folder = pathlib.Path(sys.argv[0]).parent
-with open(folder / "calls", "a") as calls:
-    print(json.dumps([program, *arguments]), file=calls)
-branch, called = folder / "branch", " ".join([program, *arguments])
-if "branches get" in called:
-    sys.exit(0 if branch.exists() else 1)
-failing = os.environ.get("STUB_FAILS")
-if "branches create" in called:
-    branch.touch()
-if failing and called.startswith(failing):
-    print("no use: " + os.environ.get("DATABASE_URL", ""), file=sys.stderr)
-    sys.exit(7)
-if "branches delete" in called:
-    branch.unlink()
-elif "connection-string" in called:
-    print(os.environ["STUB_POOLED" if "--pooled" in arguments else "STUB_DIRECT"])
-elif called.startswith("vercel deploy"):
-    print("Deploying …", file=sys.stderr)
-    if "--env" in arguments:
-        (folder / "deployed_with").write_text(os.environ["DATABASE_URL"])
-    print(os.environ["STUB_URL"])
-elif called.startswith("vercel build"):
-    assert os.environ["VERCEL_PYTHON_COMPILEALL"] == "1"
-    assert pathlib.Path("api/modelriver.py").exists() and not pathlib.Path(".git").exists()
-"""
-
-
-@dataclass(frozen=True)
-class Stubs:
-    folder: Path
-    environment: dict[str, str]
-
-    @property
-    def calls(self) -> list[list[str]]:
-        return [json.loads(line) for line in (self.folder / "calls").read_text().splitlines()]
-
-    @property
-    def branch_exists(self) -> bool:
-        return (self.folder / "branch").exists()
-
-    def called(self, *words: str) -> bool:
-        return any(call[: len(words)] == list(words) for call in self.calls)
+AWKWARD = "dependabot/npm/@types/node-20#ü".ljust(200, "x")
+"""A git branch's name."""
+ROWS = "SELECT title FROM ai_content"
+MY_CHANGE = ("preview", "--branch", "my-change")
 
 
 @pytest.fixture
-def stubs(
-    tmp_path: Path,
-    postgres: Postgres,
-    pgbouncer: PgBouncer,
-    empty_database: str,
-    modelriver: ModelRiver,
-) -> Iterator[Stubs]:
-    for name in ("neonctl", "vercel"):
-        stub = tmp_path / name
-        stub.write_text(STUB.replace("{python}", sys.executable))
-        stub.chmod(stub.stat().st_mode | stat.S_IXUSR)
-    pooled = pgbouncer.url(empty_database)
-    with Vercel({**modelriver.settings, "DATABASE_URL": pooled}) as deployment:
-        yield Stubs(
-            tmp_path,
-            {
-                "PATH": f"{tmp_path}:/usr/bin:/bin",
-                "MODELRIVER_WEBHOOK_SECRET": modelriver.secret,
-                "STUB_DIRECT": postgres.url(empty_database),
-                "STUB_POOLED": pooled,
-                "STUB_URL": f"http://127.0.0.1:{deployment.port}",
-            },
-        )
+def applied(unspoilt: Platforms) -> Platforms:
+    """The platforms, with the schema and one row in production."""
+    unspoilt.execute(unspoilt.neon.main, SCHEMA.read_text())
+    unspoilt.execute(unspoilt.neon.main, "DELETE FROM ai_content")
+    unspoilt.execute(unspoilt.neon.main, "INSERT INTO ai_content (title) VALUES ('kept')")
+    return unspoilt
 
 
-def test_a_preview(stubs: Stubs, capsys: pytest.CaptureFixture[str]) -> None:
-    assert preview.deploy("my-change", stubs.environment) == stubs.environment["STUB_URL"]
-    assert stubs.branch_exists
-    assert (stubs.folder / "deployed_with").read_text() == stubs.environment["STUB_POOLED"]
-    steps = [" ".join(call[:3]) for call in stubs.calls]
-    assert steps == [
-        "neonctl branches get",
-        "neonctl branches create",
-        "neonctl connection-string preview/my-change",
-        "neonctl connection-string preview/my-change",
-        "vercel pull --yes",
-        "vercel build --yes",
-        "vercel deploy --prebuilt",
-    ]
-    create = stubs.calls[1]
-    assert create[create.index("--name") + 1] == "preview/my-change"
-    assert "--expires-at" in create
-    shown = json.dumps(stubs.calls) + capsys.readouterr().out
-    assert "row " in shown
-    for secret in ("STUB_DIRECT", "STUB_POOLED", "MODELRIVER_WEBHOOK_SECRET"):
-        assert stubs.environment[secret] not in shown
+@pytest.fixture
+def existing(applied: Platforms) -> Iterator[Branch]:
+    """A preview's branch that was there before, with a row of its own."""
+    branch = Branch("preview/my-change", applied.neon.main.id)
+    applied.neon.add(branch)
+    applied.execute(branch, "INSERT INTO ai_content (title) VALUES ('of the branch')")
+    yield branch
+    applied.neon.remove(branch)
 
 
-def test_a_branch_that_exists_already_is_used(stubs: Stubs) -> None:
-    (stubs.folder / "branch").touch()
-    preview.deploy("my-change", stubs.environment)
-    assert not stubs.called("neonctl", "branches", "create")
+def test_a_preview_its_next_push_and_its_end(applied: Platforms, checkout: Path) -> None:
+    named = ("preview", "--branch", AWKWARD)
+    first = applied.make(checkout, *named)
+    assert first.returncode == 0, first.stderr
+    branch = applied.neon.named(f"preview/{AWKWARD}")
+    assert branch
+    assert branch.expires_at
+    left = datetime.fromisoformat(branch.expires_at) - datetime.now(UTC)
+    assert timedelta(days=13) < left <= timedelta(days=14)
+    (deployment,) = applied.vercel.deployments.values()
+    assert first.stdout.splitlines()[-1] == f"https://{deployment.host}"
+    assert deployment.settings["DATABASE_URL"] == applied.neon.url(branch, pooled=True)
+    assert deployment.target == "preview"
+    assert re.search(r"^row .*, removed again$", first.stdout, re.MULTILINE)
+    assert applied.execute(branch, ROWS) == [("kept",)]  # the parent's; the delivery's is gone
+
+    second = applied.make(checkout, *named)
+    assert second.returncode == 0, second.stderr
+    assert applied.neon.named(f"preview/{AWKWARD}") is branch
+    _, newer = applied.vercel.deployments.values()
+    # What says when and how long it was built differs; the function's files do not.
+    assert newer.uploaded < 5
+
+    cleanup = applied.make(checkout, *named, "--delete")
+    assert (cleanup.returncode, applied.neon.named(f"preview/{AWKWARD}")) == (0, None)
+    again = applied.make(checkout, *named, "--delete")
+    assert (again.returncode, again.stdout) == (0, f"there is no branch preview/{AWKWARD}\n")
+    assert applied.execute(applied.neon.main, ROWS) == [("kept",)]
+    said = "".join(each.stdout + each.stderr for each in (first, second, cleanup, again))
+    secrets = (applied.neon.password, applied.neon.key, applied.vercel.token)
+    for secret in (*secrets, applied.modelriver.secret, applied.modelriver.api_key):
+        assert secret not in said
 
 
-FAILING = [
-    "neonctl branches create",
-    "neonctl connection-string preview/my-change",
-    "neonctl connection-string preview/my-change --pooled",
-    "vercel pull",
-    "vercel build",
-    "vercel deploy",
-]
+def test_a_deployment_that_vercel_refuses(
+    applied: Platforms, existing: Branch, checkout: Path
+) -> None:
+    applied.vercel.api.faults["POST /v13/deployments"] = Fault(402, "Build limit exceeded")
+    assert_refused(applied, checkout, {}, "vercel deploy --prebuilt: ")
+    assert applied.execute(existing, ROWS) == [("kept",), ("of the branch",)]
 
 
-@pytest.mark.parametrize("failing", FAILING)
-@pytest.mark.parametrize("existed", [False, True])
-def test_a_step_that_fails_leaves_nothing_behind(stubs: Stubs, failing: str, existed: bool) -> None:
-    if existed:
-        if failing.endswith("create"):
-            return
-        (stubs.folder / "branch").touch()
-    with pytest.raises(StepFailed) as caught:
-        preview.deploy("my-change", {**stubs.environment, "STUB_FAILS": failing})
-    assert " ".join(failing.split()[:2]) in str(caught.value)
-    assert "postgresql://" not in str(caught.value)
-    assert stubs.branch_exists is existed
-    assert not stubs.called("vercel", "remove")
+def test_production(unspoilt: Platforms, checkout: Path) -> None:
+    unspoilt.execute(unspoilt.neon.main, "DROP TABLE IF EXISTS ai_content")
+    pooled = unspoilt.neon.url(unspoilt.neon.main, pooled=True)
+    unspoilt.vercel.settings["production"]["DATABASE_URL"] = pooled
+    urls = {"DATABASE_URL": pooled, "DATABASE_URL_UNPOOLED": unspoilt.neon.url(unspoilt.neon.main)}
+    before = unspoilt.holds()
+    bare = unspoilt.make(checkout, "production", **urls)
+    assert (bare.returncode, unspoilt.holds()) == (1, before)
+    assert "there is no table ai_content" in bare.stderr
+
+    unspoilt.execute(unspoilt.neon.main, SCHEMA.read_text())
+    done = unspoilt.make(checkout, "production", **urls)
+    assert done.returncode == 0, done.stderr
+    deployment = [*unspoilt.vercel.deployments.values()][-1]
+    assert deployment.target == "production"
+    assert done.stdout.splitlines()[-1] == f"https://{deployment.host}"
+    assert unspoilt.execute(unspoilt.neon.main, ROWS) == []
 
 
-def test_a_schema_that_does_not_apply(stubs: Stubs) -> None:
-    nowhere = {**stubs.environment, "STUB_DIRECT": "postgresql://u@127.0.0.1:1/d"}
-    with pytest.raises(StepFailed, match=r"sql/schema\.sql"):
-        preview.deploy("my-change", nowhere)
-    assert not stubs.branch_exists
+def test_a_deployment_that_does_not_do_its_job_is_removed(
+    applied: Platforms, tmp_path: Path
+) -> None:
+    """From a checkout that `vercel link` has linked."""
+    linked = check_out(tmp_path / "linked")
+    (linked / ".vercel").mkdir()
+    project = {"projectId": PROJECT, "orgId": TEAM}
+    (linked / ".vercel" / "project.json").write_text(json.dumps(project))
+    changed = {"VERCEL_ORG_ID": "", "VERCEL_PROJECT_ID": "", "MODELRIVER_WEBHOOK_SECRET": "another"}
+    before = applied.holds()
+    done = applied.make(linked, *MY_CHANGE, **changed)
+    assert (done.returncode, applied.holds()) == (1, before)
+    assert re.fullmatch(r"preview: the deployment's first delivery: .* answered 401\n", done.stderr)
+    assert applied.vercel.api.asked("POST /v13/deployments")
+    assert applied.vercel.api.asked("DELETE .*")
+    assert applied.neon.api.asked("DELETE .*")
 
 
-def test_a_deployment_that_does_not_do_its_job_is_removed(stubs: Stubs) -> None:
-    wrong = {**stubs.environment, "MODELRIVER_WEBHOOK_SECRET": "another"}
-    with pytest.raises(StepFailed, match="first delivery: no row"):
-        preview.deploy("my-change", wrong)
-    assert not stubs.branch_exists
-    assert stubs.called("vercel", "remove", stubs.environment["STUB_URL"])
+BRANCHES = "/projects/[^/]+/branches"
+FAULTS: dict[str, tuple[dict[str, Fault], dict[str, str], str]] = {
+    "Neon does not answer": (
+        {f"GET {BRANCHES}.*": Fault()},
+        {},
+        "neonctl branches get: Service unavailable",
+    ),
+    "Neon does not answer just now": (
+        {f"GET {BRANCHES}": Fault(once=True)},
+        {},
+        "neonctl branches get: Service unavailable",
+    ),
+    "Neon is out of reach": (
+        {},
+        {"NEON_API_HOST": "http://127.0.0.1:9/api/v2"},
+        "neonctl branches get: Could not reach the Neon API.",
+    ),
+    "no key": ({}, {"NEON_API_KEY": ""}, "set NEON_API_KEY, or sign in"),
+    "an expired key": ({}, {"NEON_API_KEY": "old"}, "the Neon API rejected the API key"),
+    "no project": ({}, {"NEON_PROJECT_ID": ""}, "set NEON_PROJECT_ID; nothing was made"),
+    "another project": ({}, {"NEON_PROJECT_ID": "none"}, "is NEON_PROJECT_ID"),
+    "no secret": ({}, {"MODELRIVER_WEBHOOK_SECRET": ""}, "set MODELRIVER_WEBHOOK_SECRET"),
+    "not linked": ({}, {"VERCEL_PROJECT_ID": ""}, "VERCEL_PROJECT_ID; nothing was made"),
+    "another project of Vercel's": ({}, {"VERCEL_PROJECT_ID": "prj"}, "Project not found"),
+    "an expired token": ({}, {"VERCEL_TOKEN": "old"}, "vercel pull --yes: "),
+    "Vercel does not answer": ({}, {"XDG_DATA_HOME": "nowhere"}, "vercel pull --yes: "),
+}
+"""What fails with a branch that was there before: the fault, the variables, and what is said."""
 
 
-def test_the_branch_is_deleted_once(stubs: Stubs) -> None:
-    (stubs.folder / "branch").touch()
-    preview.delete("my-change", stubs.environment)
-    assert not stubs.branch_exists
-    preview.delete("my-change", stubs.environment)
-    assert sum(call[1:3] == ["branches", "delete"] for call in stubs.calls) == 1
+@pytest.mark.parametrize("name", FAULTS)
+def test_what_was_there_stays(
+    applied: Platforms, existing: Branch, checkout: Path, tmp_path: Path, name: str
+) -> None:
+    faults, changed, said = FAULTS[name]
+    if "XDG_DATA_HOME" in changed:
+        config = tmp_path / "com.vercel.cli" / "config.json"
+        config.parent.mkdir()
+        config.write_text('{"api": "http://127.0.0.1:9"}')
+        changed = {"XDG_DATA_HOME": str(tmp_path)}
+    applied.neon.api.faults |= faults
+    assert_refused(applied, checkout, changed, said)
+    assert applied.execute(existing, ROWS) == [("kept",), ("of the branch",)]
 
 
-def test_production(stubs: Stubs, capsys: pytest.CaptureFixture[str]) -> None:
-    environment = {
-        **stubs.environment,
-        "DATABASE_URL": stubs.environment["STUB_POOLED"],
-        "DATABASE_URL_UNPOOLED": stubs.environment["STUB_DIRECT"],
+LATE_FAULTS: dict[str, tuple[dict[str, Fault], dict[str, str], str]] = {
+    "the quota is reached": (
+        {f"POST {BRANCHES}": Fault(422, "branches limit exceeded")},
+        {},
+        "neonctl branches create: branches limit exceeded; delete what is not needed",
+    ),
+    "the name is refused": (
+        {f"POST {BRANCHES}": Fault(400, "branch name is invalid")},
+        {},
+        "neonctl branches create: branch name is invalid",
+    ),
+    "no connection string": (
+        {f"GET {BRANCHES}/.*/reveal_password": Fault()},
+        {},
+        "neonctl connection-string br-",
+    ),
+}
+"""The same without a branch before."""
+
+
+@pytest.mark.parametrize("name", LATE_FAULTS)
+def test_what_was_made_is_taken_away(applied: Platforms, checkout: Path, name: str) -> None:
+    faults, changed, said = LATE_FAULTS[name]
+    applied.neon.api.faults |= faults
+    assert_refused(applied, checkout, changed, said)
+
+
+SPOILT = {
+    "sql/schema.sql": ("CREATE TABLE", "MAKE TABLE", "syntax error at or near"),
+    "vercel.json": ('"api/modelriver.py": {', '"api/none.py": {', "vercel build --yes: "),
+}
+
+
+@pytest.mark.parametrize("name", SPOILT)
+def test_a_checkout_that_cannot_be_deployed(applied: Platforms, tmp_path: Path, name: str) -> None:
+    spoilt = check_out(tmp_path / "spoilt")
+    old, new, said = SPOILT[name]
+    text = (spoilt / name).read_text()
+    assert old in text
+    (spoilt / name).write_text(text.replace(old, new, 1))
+    assert_refused(applied, spoilt, {}, said)
+
+
+def test_what_cannot_be_taken_away_is_named(applied: Platforms, checkout: Path) -> None:
+    faults = {f"GET {BRANCHES}/.*/reveal_password": Fault(), f"DELETE {BRANCHES}/.*": Fault()}
+    applied.neon.api.faults |= faults
+    done = applied.make(checkout, *MY_CHANGE)
+    assert done.returncode == 1
+    left, failed = done.stderr.splitlines()
+    assert left.startswith("preview/my-change is left behind: neonctl branches delete: Service")
+    assert failed.startswith("preview: neonctl connection-string br-")
+    branch = applied.neon.named("preview/my-change")
+    assert branch
+    applied.neon.remove(branch)
+
+
+def test_a_cleanup_that_cannot_look_fails(
+    applied: Platforms, existing: Branch, checkout: Path
+) -> None:
+    applied.neon.api.faults[f"GET {BRANCHES}.*"] = Fault()
+    done = applied.make(checkout, *MY_CHANGE, "--delete")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "neonctl branches get: Service unavailable" in done.stderr
+    assert applied.execute(existing, ROWS) == [("kept",), ("of the branch",)]
+
+
+def assert_refused(
+    platforms: Platforms, checkout: Path, changed: dict[str, str], said: str
+) -> None:
+    """One line says why, and all is as before."""
+    before = platforms.holds()
+    done = platforms.make(checkout, *MY_CHANGE, **changed)
+    assert (done.returncode, done.stdout, platforms.holds()) == (1, "", before)
+    assert said in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert "postgresql://neondb" not in done.stderr
+
+
+def test_what_the_readme_says_of_neonctl(unspoilt: Platforms) -> None:
+    lines = (ROOT / "README.md").read_text().splitlines()
+    shown = [line for line in lines if line.startswith("   ") and "neonctl " in line]
+    assert len(shown) == 3
+    path = f"{cli.program('neonctl').parent}:{unspoilt.environment['PATH']}"
+    before = unspoilt.holds()
+    script = "\n".join([*shown[:2], 'echo "$DATABASE_URL"', *shown[2:]])
+    done = subprocess.run(
+        ["bash", "-euc", script],
+        env={**unspoilt.environment, "PATH": path},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    (created,) = unspoilt.neon.api.asked("POST .*")
+    assert created.json["branch"] == {
+        "name": "preview/my-change",
+        "parent_id": unspoilt.neon.main.id,
     }
-    with pytest.raises(StepFailed, match="there is no table ai_content"):
-        preview.deploy_production(environment)
-    assert not (stubs.folder / "calls").exists()
-
-    schema.apply(environment["DATABASE_URL_UNPOOLED"])
-    assert preview.deploy_production(environment) == stubs.environment["STUB_URL"]
-    assert ["--prod" in call for call in stubs.calls] == [False, True, True]
-    assert not stubs.called("neonctl")
-    assert "removed again" in capsys.readouterr().out
-
-
-def test_programs_that_are_not_there(stubs: Stubs) -> None:
-    with pytest.raises(PartMissing, match="npm install --global neonctl"):
-        preview.deploy("my-change", {**stubs.environment, "PATH": "/nowhere"})
+    assert "-pooler." in done.stdout
+    assert unspoilt.holds() == before

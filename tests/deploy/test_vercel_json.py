@@ -18,6 +18,8 @@ def test_the_function_is_named_and_exists() -> None:
 def test_modelriver_may_use_any_of_the_usual_paths() -> None:
     sources = {each["source"]: each["destination"] for each in CONFIG["rewrites"]}
     assert sources == {
+        "/webhook": "/api/modelriver",
+        "/webhook/modelriver": "/api/modelriver",
         "/webhooks/modelriver": "/api/modelriver",
         "/api/webhooks/modelriver": "/api/modelriver",
     }

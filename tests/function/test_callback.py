@@ -17,6 +17,7 @@ from lib.callback import Callbacks, failure, success
 from lib.errors import CallbackRefused, CallbackUnavailable
 from lib.jsontext import Json
 from lib.local.standins.modelriver import ModelRiver, Treatment
+from lib.local.until import until
 from lib.settings import Origin
 from tests.support import HOSTILE
 
@@ -226,6 +227,8 @@ class Tls:
     authority: Path
     handshakes: int = 0
     keys: list[str] = field(default_factory=list)
+    asked: threading.Event = field(default_factory=threading.Event)
+    """Whether a connection was opened ahead."""
 
 
 @pytest.fixture
@@ -248,9 +251,17 @@ def tls(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Tls]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
+        def do_HEAD(self) -> None:
+            assert "Authorization" not in self.headers
+            told.asked.set()
+            self.answer()
+
         def do_POST(self) -> None:
             self.rfile.read(int(self.headers["Content-Length"]))
             told.keys.append(self.headers["Authorization"])
+            self.answer()
+
+        def answer(self) -> None:
             self.send_response(200)
             self.send_header("Content-Length", "0")
             self.end_headers()
@@ -321,6 +332,19 @@ def test_authorities_are_loaded_once_and_connections_are_kept(
     assert tls.keys == ["Bearer mr-key"] * 5
     assert sorted(done) == ["loading", "look-up"]
     assert tls.handshakes == 1
+
+
+def test_the_first_callback_finds_a_connection(tls: Tls, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(certifi, "where", lambda: str(tls.authority))
+    kept = Callbacks("mr-key", {Origin.of(tls.origin)})
+    kept.connect_ahead()
+    assert tls.asked.wait(10)
+    (connections,) = kept._adapter.poolmanager.pools._container.values()  # noqa: SLF001
+    assert until(lambda: any(connections.pool.queue))  # it was answered, and is kept
+    kept.send(tls.origin, {}, timeout=5)
+    kept.close()
+    assert tls.handshakes == 1
+    assert tls.keys == ["Bearer mr-key"]
 
 
 def test_the_connection_is_kept(real: tuple[ModelRiver, Callbacks]) -> None:

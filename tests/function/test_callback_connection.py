@@ -173,6 +173,18 @@ def test_an_answer_whose_body_dribbles_is_an_answer(serve: Serve, head: bytes) -
     callbacks.send(server.url, {}, timeout=30)
 
 
+@pytest.mark.parametrize("status", [200, 404, 503])
+@pytest.mark.parametrize("size", [b"-5", b"zz", b"f" * 70_000])
+def test_a_chunk_of_a_senseless_size(serve: Serve, status: int, size: bytes) -> None:
+    head = b"HTTP/1.1 %d X\r\nTransfer-Encoding: chunked\r\n\r\n" % status
+    server, callbacks = serve(in_turn(head + size + b"\r\nx\r\n"))
+    if status == 200:
+        callbacks.send(server.url, {}, timeout=10)
+    else:
+        with pytest.raises(CallbackRefused if status == 404 else CallbackUnavailable):
+            callbacks.send(server.url, {}, timeout=10)
+
+
 @pytest.mark.parametrize(
     "body", [b"Content-Length: 100\r\n\r\n", b"Transfer-Encoding: chunked\r\n\r\nx\r\n"]
 )

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lib.errors import InvalidBody
+from lib.errors import InvalidBody, InvalidSignature
 from lib.event import MAX_KEY, AiGenerated, read
 from lib.jsontext import Json
 from lib.signature import SignedDocument
@@ -266,6 +266,7 @@ ENVELOPES = {"documented": DOCUMENTED, "nested": NESTED, "bare": BARE}
     [
         {**DOCUMENTED, "ai_response": FAILED},
         {**DOCUMENTED, "ai_response": {"error": "no answer"}},
+        {**DOCUMENTED, "ai_response": {"data": None, "error": {}}},
         {**DOCUMENTED, "ai_response": None, "error": "no answer"},
         {**BARE, **FAILED},
         {**NESTED, "data": FAILED_INSIDE},
@@ -330,8 +331,11 @@ def test_meta_inside_the_response() -> None:
         "ai_response": {"data": {}, "meta": {"used_model": "m"}},
     }
     assert seen(whole(document)).meta == DOCUMENTED["meta"]
+    assert seen(whole({**document, "meta": {}})).meta == {"used_model": "m"}
     del document["meta"]
     assert seen(whole(document)).meta == {"used_model": "m"}
+    raw: dict[str, Json] = {"choices": [], "meta": {"used_model": "m"}}
+    assert seen(whole({**document, "ai_response": raw})).meta == {"used_model": "m"}
 
 
 def test_an_envelope_is_known_by_its_ai_response() -> None:
@@ -343,6 +347,27 @@ def test_an_envelope_is_known_by_its_ai_response() -> None:
 def test_a_type_on_top_with_the_result_in_data() -> None:
     event = seen(whole({**BARE, "type": "task.ai_generated", "event": "e"}))
     assert (event.event, event.ai_result) == ("e", {"title": "Inception"})
+
+
+def test_an_old_signature_counts_only_where_it_covers_a_channel() -> None:
+    """The text of a captured `data`, sent as a body of its own, verifies at any age."""
+    without = {name: value for name, value in DOCUMENTED.items() if name != "channel_id"}
+    headers = {"mr-channel-id": "another"}
+    for document in (DOCUMENTED, {**without, "data": {"channel_id": "c-1"}}):
+        stale = SignedDocument(json.dumps(document).encode(), is_stale=True)
+        assert seen(read(stale, headers)).channel_id == "c-1"
+    with pytest.raises(InvalidSignature):
+        read(SignedDocument(json.dumps(without).encode(), is_stale=True), headers)
+
+
+def test_without_any_channel_where_to_call_back_tells_equal_results_apart() -> None:
+    body = {"data": "yes", "callback_url": "https://x.test/1"}
+    one, other = (
+        seen(data_only(body)),
+        seen(data_only({**body, "callback_url": "https://x.test/2"})),
+    )
+    assert one.channel_id != other.channel_id
+    assert one.channel_id == seen(data_only(body)).channel_id
 
 
 @pytest.mark.parametrize("name", ["channel_id", "event"])

@@ -37,7 +37,7 @@ def test_a_missing_setting_is_named(name: str, value: str | None) -> None:
     assert caught.value.reason == f"{name} is missing"
 
 
-NO_HEADER = "has a blank or a letter beyond ASCII in it"
+NO_TOKEN = "has something in it that no bearer token has"
 NO_URL = "is not a postgresql:// URL"
 NO_ORIGIN = "has something in it that is not an origin"
 
@@ -45,9 +45,11 @@ NO_ORIGIN = "has something in it that is not an origin"
 @pytest.mark.parametrize(
     ("name", "value", "what"),
     [
-        ("MODELRIVER_API_KEY", "two words", NO_HEADER),
-        ("MODELRIVER_API_KEY", "line\nbreak", NO_HEADER),
-        ("MODELRIVER_API_KEY", "schlüssel", NO_HEADER),
+        ("MODELRIVER_API_KEY", "two words", NO_TOKEN),
+        ("MODELRIVER_API_KEY", "line\nbreak", NO_TOKEN),
+        ("MODELRIVER_API_KEY", "schlüssel", NO_TOKEN),
+        ("MODELRIVER_API_KEY", "mr_live_a,", NO_TOKEN),
+        ("MODELRIVER_API_KEY", "mr_live_a;", NO_TOKEN),
         ("DATABASE_URL", "mysql://user@host/db", NO_URL),
         ("DATABASE_URL", "psql postgresql://user@host/db", NO_URL),
         ("DATABASE_URL", "postgresql://", NO_URL),
@@ -63,6 +65,9 @@ NO_ORIGIN = "has something in it that is not an origin"
         ("MODELRIVER_CALLBACK_ORIGINS", "https://a.test|https://b.test", NO_ORIGIN),
         ("MODELRIVER_CALLBACK_ORIGINS", "https://[::1", NO_ORIGIN),
         ("MODELRIVER_CALLBACK_ORIGINS", "https://", NO_ORIGIN),
+        ("MODELRIVER_CALLBACK_ORIGINS", "https://.", NO_ORIGIN),
+        ("MODELRIVER_CALLBACK_ORIGINS", "https://a..b", NO_ORIGIN),
+        ("MODELRIVER_CALLBACK_ORIGINS", "https://a.test-", NO_ORIGIN),
     ],
 )
 def test_a_malformed_setting_is_named_without_its_value(name: str, value: str, what: str) -> None:
@@ -82,9 +87,16 @@ def test_a_malformed_setting_is_named_without_its_value(name: str, value: str, w
         ("\u201c{}\u201d", "still wears its quotes"),
         ('"{}', "still wears its quotes"),
         ("{}'", "still wears its quotes"),
+        ("„{}“", "still wears its quotes"),
+        ("«{}»", "still wears its quotes"),
         ("{NAME}={}", "still has a NAME= before its value"),
         ("export {NAME}={}", "still has a NAME= before its value"),
+        ("set {NAME}={}", "still has a NAME= before its value"),
+        ("$env:{NAME} = {}", "still has a NAME= before its value"),
         ("\ufeff{}", "has an invisible character in it"),
+        ("{}\u202c", "has an invisible character in it"),
+        ("{}\xad", "has an invisible character in it"),
+        ("\x1b[200~{}", "has an invisible character in it"),
         ("{}\u200b", "has an invisible character in it"),
         ("{}\\n", r"ends with a literal \n"),
         ("{}\\r\\n", r"ends with a literal \n"),
@@ -136,10 +148,16 @@ def test_lists_take_blanks_and_commas(separator: str) -> None:
     ]
 
 
+@pytest.mark.parametrize("secret", ["JBSWY3DPEHPK3PXP====", "whsec_MfKQ9r8GKYqr==", "ABCDEF="])
+def test_padding_is_no_name(secret: str) -> None:
+    settings = Settings.of({**GOOD, "MODELRIVER_WEBHOOK_SECRET": secret})
+    assert settings.webhook_secrets == (secret.encode(),)
+
+
 def test_a_list_of_nothing() -> None:
     assert Settings.of({**GOOD, "MODELRIVER_CALLBACK_ORIGINS": " , "}) == Settings.of(GOOD)
     with pytest.raises(Misconfigured, match="MODELRIVER_WEBHOOK_SECRET is missing"):
-        Settings.of({**GOOD, "MODELRIVER_WEBHOOK_SECRET": ","})
+        Settings.of({**GOOD, "MODELRIVER_WEBHOOK_SECRET": ", ,"})
 
 
 def test_the_direct_url_is_read_by_the_same_rules() -> None:

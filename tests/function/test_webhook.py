@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import time
 from collections.abc import Iterator
 
@@ -13,13 +14,8 @@ from lib.local.database import Connection
 from lib.local.standins.modelriver import ModelRiver, Treatment
 from lib.local.standins.postgres import Postgres
 from lib.local.standins.process import free_port
+from lib.local.until import until
 from lib.webhook import Answer, Webhook
-
-
-@pytest.fixture(autouse=True)
-def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "SAVE_WITHIN", 0.4)
-    monkeypatch.setattr(module, "NOTE_WITHIN", 0.4)
 
 
 @pytest.fixture
@@ -36,8 +32,9 @@ def webhook(river: ModelRiver, postgres: Postgres, database: str) -> Iterator[We
 
 
 @pytest.fixture
-def severed(river: ModelRiver) -> Iterator[Webhook]:
-    """Its database cannot be reached."""
+def severed(river: ModelRiver, monkeypatch: pytest.MonkeyPatch) -> Iterator[Webhook]:
+    """Its database cannot be reached, and is not tried for long."""
+    monkeypatch.setattr(module, "SAVE_WITHIN", 0.4)
     url = f"postgresql://u:dbsecret@127.0.0.1:{free_port()}/d"
     opened = Webhook({**river.settings, "DATABASE_URL": url})
     yield opened
@@ -68,6 +65,13 @@ def test_who_waits_is_told_when_the_next_redelivery_comes_too_late(
     assert len(river.callbacks) == told
     assert all(each.content["error"] == "processing_failed" for each in river.callbacks)
     assert all(each.problems == () for each in river.callbacks)
+
+
+def test_modelriver_is_connected_to_before_there_is_a_delivery(
+    webhook: Webhook, river: ModelRiver
+) -> None:
+    assert until(lambda: river.connections == 1)
+    assert river.callbacks == []
 
 
 def test_nobody_is_told_where_the_age_is_not_known(severed: Webhook, river: ModelRiver) -> None:
@@ -136,6 +140,17 @@ def test_a_fault_of_our_own_is_a_500_that_tells_where(
     # Not the line of the test's, or of a library's, that raised it.
     assert json.loads(caplog.messages[-1])["reason"].startswith("KeyError at webhook.py:")
     assert "AI content" not in caplog.text
+
+
+def test_a_fault_in_frozen_code_is_a_500_too(
+    webhook: Webhook,
+    river: ModelRiver,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(module, "to_row", lambda _: os.environ["NOT_THERE"])
+    assert receive(webhook, river, aged(river, 0)).status == 500
+    assert json.loads(caplog.messages[-1])["reason"].startswith("KeyError at webhook.py:")
 
 
 def test_the_log_line(

@@ -22,24 +22,36 @@ from urllib.parse import urlsplit
 import pytest
 
 from lib.local.console import desk as desk_module
+from lib.local.console.archive import Archive
 from lib.local.console.server import FAULTS, FILES, MAX_REQUEST, POLICY, Console
 from lib.local.project import ROOT
-from lib.local.standins.deliveries import PRESETS
+from lib.local.standins.deliveries import ENVELOPES, PRESETS
 from lib.local.standins.modelriver import Treatment
 from lib.local.standins.postgres import Postgres
 from lib.local.standins.process import free_port, listens
-from lib.local.standins.redelivery import SCHEDULE
+from lib.local.standins.redelivery import SCHEDULE, Endpoint
 from tests.support import ConsoleStack, make_dev, open_console
 
 FORM: dict[str, Any] = {
     "ai_result": '{"title": "Inception", "year": 2010}',
     "preset": "structured",
+    "envelope": "documented",
     "event": "new_movie_suggestion",
+    "channel": "",
     "scheme": "documented",
     "secret": "right",
+    "url": "",
     "times": 1,
     "same": False,
 }
+
+
+ENVELOPE = {
+    "documented": "documented",
+    "timestamped": "nested",
+    "timestamped whole body": "documented",
+}
+"""As ModelRiver sends each scheme."""
 
 
 @dataclass(frozen=True)
@@ -136,11 +148,11 @@ def test_the_page_allows_its_own_script_and_nothing_else(console: ConsoleStack) 
     assert "unsafe" not in POLICY
     assert "require-trusted-types-for 'script'" in POLICY
     text = ""
-    for path, (name, content_type) in FILES.items():
+    for path, (file, content_type) in FILES.items():
         answer = ask(console, "GET", path)
-        content = (ROOT / "lib" / "local" / "console" / name).read_bytes()
+        content = file.read_bytes()
         assert (answer.status, answer.body) == (200, content)
-        assert answer.headers["Content-Type"] == content_type
+        assert answer.headers["Content-Type"] == f"{content_type}; charset=utf-8"
         assert answer.headers["Content-Security-Policy"] == POLICY
         assert "Access-Control-Allow-Origin" not in answer.headers
         text += content.decode()
@@ -234,12 +246,14 @@ def test_each_preset_makes_the_whole_round_trip(
     console: ConsoleStack, preset: str, scheme: str
 ) -> None:
     texts = ask(console, "GET", "/presets").json["presets"]
-    (number,) = send(console, ai_result=texts[preset], preset=preset, scheme=scheme)
+    (number,) = send(
+        console, ai_result=texts[preset], preset=preset, scheme=scheme, envelope=ENVELOPE[scheme]
+    )
     seen = settled(console, number, is_noted)
     (exchange,) = seen["exchanges"]
-    assert (seen["state"], seen["callback"], exchange["answer"]["status"]) == (
+    assert (seen["queue"], seen["person"], exchange["answer"]["status"]) == (
         "delivered",
-        "in time",
+        "shown",
         200,
     )
     columns = {each["name"]: each["value"] for each in seen["row"]["columns"]}
@@ -265,7 +279,8 @@ def test_the_signature_is_explained(
     console: ConsoleStack, scheme: str, header: str, over: str
 ) -> None:
     """What is said to be signed, with what is said to stand before it, gives the signature."""
-    (number,) = send(console, scheme=scheme, ai_result='{"title": "盗梦空间 🎬", "cut": "\\ud83d"}')
+    text = '{"title": "盗梦空间 🎬", "cut": "\\ud83d"}'
+    (number,) = send(console, scheme=scheme, envelope=ENVELOPE[scheme], ai_result=text)
     (exchange,) = settled(console, number, is_noted)["exchanges"]
     signature = exchange["signature"]
     assert (signature["header"], signature["over"], signature["right"]) == (header, over, True)
@@ -281,9 +296,9 @@ def test_the_timeline_is_that_of_the_functions_log(console: ConsoleStack) -> Non
     (number,) = send(console)
     (exchange,) = settled(console, number, is_noted)["exchanges"]
     steps = {each["name"]: each for each in exchange["steps"]}
-    assert list(steps) == ["attempt", "verify", "read", "insert", "callback", "note"]
+    assert list(steps) == ["attempt", "verify", "read", "save", "callback", "note"]
     logged = exchange["log"]["ms"]
-    assert steps["insert"]["ms"] == logged["save"]
+    assert steps["save"]["ms"] == logged["save"]
     assert steps["note"]["ms"] == logged["note"]
     assert steps["note"]["start"] == steps["attempt"]["ms"] == exchange["answer"]["ms"]
     ends = steps["callback"]["start"] + steps["callback"]["ms"]
@@ -297,7 +312,7 @@ def test_a_wrong_secret_is_answered_401_and_waits_for_redelivery(console: Consol
     assert exchange["answer"]["status"] == 401
     assert exchange["signature"]["right"] is False
     assert exchange["log"]["outcome"] == "invalid_signature"
-    assert (seen["state"], seen["row"]["columns"]) == ("waiting", [])
+    assert (seen["queue"], seen["row"]["columns"]) == ("waiting", [])
 
 
 def test_many_at_once(console: ConsoleStack) -> None:
@@ -313,7 +328,7 @@ def test_many_at_once(console: ConsoleStack) -> None:
     ]
     assert count(console) == before + 21
     assert set(outcomes) <= {"called_back", "known"}
-    assert {detail(console, each)["callback"] for each in numbers} == {"in time"}
+    assert {detail(console, each)["person"] for each in numbers} == {"shown"}
 
 
 @pytest.mark.parametrize(
@@ -332,16 +347,16 @@ def test_callback_faults(console: ConsoleStack, fault: str, state: str) -> None:
     assert on.status == 202
     assert console.desk.updates(0, 0)[1]["state"]["fault"] == fault  # type: ignore[index,call-overload]
     (number,) = send(console)
-    seen = settled(console, number, lambda seen: is_noted(seen) and seen["state"] == state)
-    assert seen["callback"] == ("in time" if fault == "lost answer" else "none")
+    seen = settled(console, number, lambda seen: is_noted(seen) and seen["queue"] == state)
+    assert seen["person"] == {"lost answer": "shown", "404": "never"}.get(fault, "waiting")
 
     ask(console, "POST", "/faults", b'{"fault": "none"}')
     assert ask(console, "POST", f"/deliveries/{number}/redeliver", b"{}").status == 202
     seen = settled(console, number, lambda seen: len(seen["exchanges"]) == 2 and is_noted(seen))
-    assert seen["state"] == "delivered"
+    assert seen["queue"] == "delivered"
     console.row_id(seen["channel"])
     if state == "waiting":
-        assert seen["callback"] == "in time"
+        assert seen["person"] == "shown"
 
 
 def test_no_such_fault(console: ConsoleStack) -> None:
@@ -353,15 +368,15 @@ def test_the_dead_letter_queue(postgres: Postgres) -> None:
         ask(console, "POST", "/faults", b'{"fault": "401"}')
         first, second = send(console, times=2)
         for number in (first, second):
-            seen = settled(console, number, lambda seen: seen["state"] == "dead")
+            seen = settled(console, number, lambda seen: seen["queue"] == "dead")
             assert [each["answer"]["status"] for each in seen["exchanges"]] == [503] * len(SCHEDULE)
         ask(console, "POST", "/faults", b'{"fault": "none"}')
         assert ask(console, "POST", f"/deliveries/{first}/redeliver", b"{}").status == 202
         assert (
-            settled(console, first, lambda seen: seen["state"] == "delivered")["callback"] == "late"
+            settled(console, first, lambda seen: seen["queue"] == "delivered")["person"] == "late"
         )
         assert ask(console, "POST", "/dead-letters/replay", b"{}").json == {"replayed": 1}
-        settled(console, second, lambda seen: seen["state"] == "delivered")
+        settled(console, second, lambda seen: seen["queue"] == "delivered")
 
 
 def test_a_redelivery_before_its_time_takes_the_place_of_the_one_that_was_due(
@@ -371,7 +386,7 @@ def test_a_redelivery_before_its_time_takes_the_place_of_the_one_that_was_due(
     for made in (1, 2, 3):
 
         def is_waiting(seen: Any, made: int = made) -> bool:
-            return len(seen["exchanges"]) == made and seen["state"] == "waiting"
+            return len(seen["exchanges"]) == made and seen["queue"] == "waiting"
 
         channel = settled(console, number, is_waiting)["channel"]
         queue = console.desk._redelivery._due  # noqa: SLF001
@@ -404,7 +419,7 @@ def test_what_happens_is_told_as_it_happens(console: ConsoleStack) -> None:
     states = []
     for update in news:
         assert update["all"] is False
-        states += [each["state"] for each in update["deliveries"] if each["number"] == number]
+        states += [each["queue"] for each in update["deliveries"] if each["number"] == number]
         if "delivered" in states:
             break
     assert states[0] == "sending"
@@ -432,36 +447,55 @@ def test_what_is_printed_while_a_delivery_is_served_is_shown_with_it(console: Co
     assert exchange["log"]["outcome"] == "called_back"
 
 
-def test_a_delivery_from_elsewhere_is_listed_with_what_the_function_logged(
-    console: ConsoleStack,
-) -> None:
+def test_a_delivery_from_elsewhere_is_shown_like_any_other(console: ConsoleStack) -> None:
     """As `make send` makes one, or ModelRiver itself through a tunnel."""
     river = console.modelriver
     payload = river.event({"title": "elsewhere"}, event="from elsewhere")
-    assert river.deliver(console.vercel.url, river.sign(payload)).status == 200
     forged = river.sign(payload, secret="another")
-    assert river.deliver(console.vercel.url, forged).status == 401
-    give_up_at = time.monotonic() + 60
-    found: list[Any] = []
-    while len(found) < 2:
-        assert time.monotonic() < give_up_at
-        update: Any = console.desk.updates(0, 0)[1]
-        found = [each for each in update["deliveries"] if not each["is_ours"]]
-    taken, refused = found
-    assert (taken["event"], taken["state"], taken["callback"]) == (
-        "from elsewhere",
-        "delivered",
-        "in time",
-    )
-    assert refused["state"] == "not taken"
-    seen = detail(console, taken["number"])
+    assert river.deliver(console.forward.url, forged).status == 401
+    assert river.deliver(console.forward.url, river.sign(payload)).status == 200
+    update: Any = console.desk.updates(0, 0)[1]
+    (found,) = [each for each in update["deliveries"] if each["channel"] == payload["channel_id"]]
+    assert (found["event"], found["title"]) == ("from elsewhere", "elsewhere")
+    seen = settled(console, found["number"], is_noted)
+    assert (seen["is_ours"], seen["queue"], seen["person"]) == (False, "delivered", "shown")
     (row_id,) = [each["value"] for each in seen["row"]["columns"] if each["name"] == "id"]
-    assert row_id["text"] == console.row_id(str(payload["channel_id"]))
-    assert [each["name"] for each in seen["exchanges"][0]["steps"]][-1] == "note"
+    assert row_id["text"] == seen["record"] == console.row_id(str(payload["channel_id"]))
+    refused, taken = seen["exchanges"]
+    assert (refused["answer"]["status"], refused["signature"]["right"]) == (401, False)
+    assert (taken["answer"]["status"], taken["signature"]["right"]) == (200, True)
+    assert [each["name"] for each in taken["steps"]][-1] == "note"
     assert len(seen["callbacks"]) == 1
-    path = f"/deliveries/{taken['number']}/redeliver"
-    assert ask(console, "POST", path, b"{}").status == 404
+
+    path = f"/deliveries/{found['number']}/redeliver"
+    assert ask(console, "POST", path, b"{}").status == 202
+    seen = settled(
+        console, found["number"], lambda seen: len(seen["exchanges"]) == 3 and is_noted(seen)
+    )
+    assert seen["exchanges"][2]["log"]["outcome"] == "known"
+    assert seen["exchanges"][2]["body"] == taken["body"]
     assert ask(console, "POST", "/dead-letters/replay", b"{}").json == {"replayed": 0}
+
+
+@pytest.mark.parametrize("path", ["/webhook", "/webhook/modelriver", "/webhooks/modelriver"])
+@pytest.mark.parametrize("is_chunked", [False, True])
+def test_what_a_tunnel_hands_on_is_shown(
+    console: ConsoleStack, path: str, *, is_chunked: bool
+) -> None:
+    """Paths as vercel.json rewrites them; bodies in chunks, as some forwarders send them."""
+    payload = console.modelriver.event({"title": "tunnel"})
+    delivery = console.modelriver.sign(payload)
+    connection = http.client.HTTPConnection("127.0.0.1", console.forward.port, timeout=60)
+    body = [delivery.body[:9], delivery.body[9:]] if is_chunked else delivery.body
+    connection.request("POST", path, body, dict(delivery.headers))
+    assert json.loads(connection.getresponse().read()) == {"received": True}
+    connection.request("GET", "/api/modelriver?why=health")
+    assert json.loads(connection.getresponse().read()) == {"status": "ok"}
+    connection.close()
+    update: Any = console.desk.updates(0, 0)[1]
+    (found,) = [each for each in update["deliveries"] if each["channel"] == payload["channel_id"]]
+    seen = settled(console, found["number"], is_noted)
+    assert seen["exchanges"][0]["body"]["text"].encode() == delivery.body
 
 
 def test_a_database_that_is_not_there_is_said_in_one_line(postgres: Postgres) -> None:
@@ -570,7 +604,7 @@ def test_a_changed_mapping_is_seen_at_once(postgres: Postgres, project: Path) ->
             pytest.fail(f"the console still says {told}")
 
         def year(number: int) -> Any:
-            seen = settled(console, number, lambda seen: seen["state"] == "delivered")
+            seen = settled(console, number, lambda seen: seen["queue"] == "delivered")
             columns = {each["name"]: each["value"] for each in seen["row"]["columns"]}
             return columns.get("year", "no such column")
 
@@ -583,7 +617,7 @@ def test_a_changed_mapping_is_seen_at_once(postgres: Postgres, project: Path) ->
         told = state(lambda told: told.get("schema"))
         assert "lib/content.py has year, and sql/schema.sql has no such column" in told["schema"]
         (early,) = send(console)
-        settled(console, early, lambda seen: seen["state"] == "waiting" and seen["exchanges"])
+        settled(console, early, lambda seen: seen["queue"] == "waiting" and seen["exchanges"])
         change(project, "sql/schema.sql")
         state(lambda told: told["schema"] == "" and told["function"] == "running")
         (after,) = send(console)
@@ -600,3 +634,188 @@ def test_a_changed_mapping_is_seen_at_once(postgres: Postgres, project: Path) ->
     assert server.returncode == 0
     assert not listens(port)
     assert not listens(modelriver_port)
+
+
+def test_deliveries_outlive_a_restart(postgres: Postgres, tmp_path: Path) -> None:
+    """Those that wait are delivered by the next run; a file that is none is begun anew."""
+    file = tmp_path / "deliveries.sqlite"
+    file.write_bytes(b"no database at all")
+    with open_console(postgres, speed=0.1) as first:  # so that the second attempt stays away
+        with Archive(file, first.desk):
+            payload = first.modelriver.event({"title": "elsewhere"})
+            first.modelriver.deliver(first.forward.url, first.modelriver.sign(payload))
+            (taken, forged) = send(first)[0], send(first, secret="wrong")[0]
+            settled(first, taken, is_noted)
+            before = settled(first, forged, lambda seen: is_noted(seen) and seen["due_at"])
+            (gone,) = send(first)
+            settled(first, gone, is_noted)
+        kept = detail(first, taken)
+        with Archive(file, first.desk):  # what is shown already is not brought back twice
+            assert len(update(first)["deliveries"]) == 4
+    assert first.modelriver.secret.encode() not in file.read_bytes()
+    assert file.stat().st_mode & 0o077 == 0
+    with open_console(postgres) as second, Archive(file, second.desk):
+        again = {each["number"]: each for each in update(second)["deliveries"]}
+        assert set(again) == {1, taken, forged, gone}
+        assert (again[1]["is_ours"], again[1]["title"]) == (False, "elsewhere")
+        assert detail(second, taken)["exchanges"] == kept["exchanges"]
+        assert detail(second, taken)["callbacks"] == kept["callbacks"]
+        seen = settled(second, forged, lambda seen: len(seen["exchanges"]) == 2)
+        assert seen["exchanges"][0] == before["exchanges"][0]
+        assert seen["exchanges"][1]["signature"]["right"] is False
+        assert ask(second, "POST", "/deliveries/1/redeliver", b"{}").status == 202
+        settled(second, 1, lambda seen: len(seen["exchanges"]) == 2 and is_noted(seen))
+        assert send(second) == [gone + 1]
+
+
+def update(console: ConsoleStack) -> Any:
+    return console.desk.updates(0, 0)[1]
+
+
+def test_what_was_under_way_has_no_answer_after_a_restart(
+    postgres: Postgres, tmp_path: Path
+) -> None:
+    with open_console(postgres) as first:
+        first.modelriver.treatment = Treatment(delay=2.0)
+        with Archive(tmp_path / "file", first.desk):
+            (number,) = send(first)
+            settled(first, number, lambda seen: seen["exchanges"])
+    with open_console(postgres) as second, Archive(tmp_path / "file", second.desk):
+        (interrupted, *_) = detail(second, number)["exchanges"]
+        assert interrupted["diagnosis"] == "No answer: make dev ended meanwhile."
+        settled(second, number, lambda seen: seen["queue"] == "delivered")
+
+
+def test_all_can_be_put_away(console: ConsoleStack) -> None:
+    (number,) = send(console)
+    settled(console, number, is_noted)
+    since = console.desk.updates(0, 0)[0]
+    assert ask(console, "POST", "/deliveries/clear", b"{}").status == 202
+    version, told = console.desk.updates(since, 0)
+    assert (told["all"], told["deliveries"]) == (True, [])
+    assert console.desk.updates(version, 0)[1]["all"] is False
+    for path in ("", "/body", "/curl?url=x", "/file", "/form"):
+        assert ask(console, "GET", f"/deliveries/{number}{path}").status == 404
+
+
+@pytest.mark.parametrize("envelope", ENVELOPES)
+def test_each_envelope_is_what_it_says(console: ConsoleStack, envelope: str) -> None:
+    scheme = "timestamped" if envelope in {"nested", "bare", "completed"} else "documented"
+    (number,) = send(console, envelope=envelope, scheme=scheme)
+    seen = settled(console, number, is_noted)
+    columns = {each["name"]: each["value"] for each in seen["row"]["columns"]}
+    if envelope in {"AI failed", "completed"}:
+        assert columns == {}
+        assert seen["person"] == ("nobody" if envelope == "completed" else "told")
+    else:
+        assert columns["title"]["text"] == "Inception"
+        assert seen["person"] == "shown"
+        assert ("test_mode" in columns["metadata"]["text"]) is (envelope == "test mode")
+
+
+def test_a_delivery_is_edited_and_sent_again(console: ConsoleStack) -> None:
+    (number,) = send(console, secret="wrong", envelope="nested", scheme="timestamped")
+    seen = settled(console, number, is_noted)
+    filled = ask(console, "GET", f"/deliveries/{number}/form").json
+    assert filled["channel"] == seen["channel"]
+    assert {**FORM, **filled, "channel": "", "secret": "right"} == {
+        **FORM,
+        "envelope": "nested",
+        "scheme": "timestamped",
+    }
+    (again,) = send(console, **{**filled, "secret": "right", "ai_result": '{"title": "Mended"}'})
+    mended = settled(console, again, is_noted)
+    assert (mended["channel"], mended["title"]) == (seen["channel"], "Mended")
+    assert console.row_id(seen["channel"]) == mended["record"]
+
+
+def test_a_whole_body_is_sent_as_it_was_typed(console: ConsoleStack) -> None:
+    body = {"channel_id": "typed", "timestamp": 5, "data": {"title": "As typed"}}
+    body["callback_url"] = console.modelriver.callback_url("typed")
+    form = {"envelope": "whole body", "ai_result": json.dumps(body), "scheme": "timestamped"}
+    (number,) = send(console, **form)
+    seen = settled(console, number, is_noted)
+    assert json.loads(seen["exchanges"][0]["body"]["text"]) == body
+    assert seen["person"] == "shown"
+    file = ask(console, "GET", f"/deliveries/{number}/file")
+    assert "attachment" in file.headers["Content-Disposition"]
+    read = ask(console, "POST", "/files", json.dumps({"text": file.body.decode()}).encode()).json
+    assert json.loads(read["ai_result"]) == body
+    assert (read["envelope"], read["scheme"]) == ("whole body", "timestamped")
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"envelope": "whole body", "ai_result": "[]"}, "is to be a JSON object"),
+        ({"url": "nowhere"}, "no http or https URL"),
+        ({"url": "http://user@host/"}, "no http or https URL"),
+        ({"times": 101}, "from 1 to 100"),
+        ({"envelope": "another"}, "not what the form sends"),
+        ({"unknown": 1}, "not what the form sends"),
+        ({"scheme": "another"}, "no such scheme"),
+    ],
+)
+def test_a_form_that_is_not_right_is_refused_in_one_sentence(
+    console: ConsoleStack, changes: dict[str, Any], words: str
+) -> None:
+    answer = ask(console, "POST", "/deliveries", json.dumps({**FORM, **changes}).encode())
+    assert answer.status == 400
+    assert words in answer.json["error"]
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"scheme": "x", "delivery": {}}', '{"title": 1}'])
+def test_a_file_that_is_no_delivery_is_refused_in_one_sentence(
+    console: ConsoleStack, text: str
+) -> None:
+    answer = ask(console, "POST", "/files", json.dumps({"text": text}).encode())
+    assert answer.status == 400
+    assert answer.json["error"].startswith("That file is no delivery: ")
+    assert ask(console, "POST", "/files", b'{"text": 1}').status == 400
+
+
+def test_what_is_too_large_for_a_command_or_a_form_says_so(console: ConsoleStack) -> None:
+    (number,) = send(console, ai_result=None, preset="large")
+    settled(console, number, is_noted)
+    refused = ask(console, "GET", f"/deliveries/{number}/curl?url=http://x/")
+    assert (refused.status, "too many for a command" in refused.json["error"]) == (413, True)
+    assert ask(console, "GET", f"/deliveries/{number}/form").json["ai_result"] is None
+    body = ask(console, "GET", f"/deliveries/{number}/body").body
+    assert len(body) > 4_000_000
+    river = console.modelriver
+    huge = river.event({"title": "elsewhere", "text": "x" * 200_000})
+    river.deliver(console.forward.url, river.sign(huge))
+    river.deliver(console.forward.url, river.sign(b"no JSON"))
+    large, not_json = [each["number"] for each in update(console)["deliveries"]][-2:]
+    assert "too large" in ask(console, "GET", f"/deliveries/{large}/form").json["error"]
+    assert "no JSON object" in ask(console, "GET", f"/deliveries/{not_json}/form").json["error"]
+
+
+def test_the_way_to_a_row_is_quoted(console: ConsoleStack) -> None:
+    for place, event in enumerate(["it's", "", "null \0 and \ud83d"]):
+        (number,) = send(console, event=event, channel=f"o'clock-{place}")
+        seen = settled(console, number, is_noted)
+        assert seen["row"]["columns"]
+        (row,) = console.connection.execute(seen["select"].encode()).fetchall()
+        assert str(row["id"]) == seen["record"]
+        found = ask(console, "GET", f"/rows/{row['id']}/channel").json
+        assert found == {"channel": row["channel_id"]}
+    nobody = "00000000-0000-0000-0000-000000000000"
+    assert ask(console, "GET", f"/rows/{nobody}/channel").json == {"channel": ""}
+
+
+def test_a_function_that_is_away_is_said_where_it_is_missed(console: ConsoleStack) -> None:
+    target, console.forward.target = console.forward.target, Endpoint("", 9)
+    try:
+        (number,) = send(console)
+        seen = settled(console, number, lambda seen: seen["due_at"])
+        assert seen["exchanges"][0]["answer"]["status"] == 502
+        expected = "The function does not answer: Connection refused."
+        assert seen["exchanges"][0]["diagnosis"] == expected
+        console.desk.tell(reason="lib/content.py line 31: SyntaxError: invalid syntax")
+        ask(console, "POST", f"/deliveries/{number}/redeliver", b"{}")
+        seen = settled(console, number, lambda seen: len(seen["exchanges"]) == 2 and seen["due_at"])
+        assert seen["exchanges"][1]["diagnosis"].startswith("lib/content.py line 31")
+    finally:
+        console.forward.target = target
+        console.desk.tell(reason="")

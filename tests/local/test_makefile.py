@@ -38,8 +38,10 @@ def test_help_names_every_command() -> None:
         assert f"\n  make {name} " in said
 
 
-def test_ctrl_c_ends_dev_without_an_error_of_makes(postgres: Postgres, database: str) -> None:
-    options = f"--port {free_port()} --modelriver-port {free_port()}"
+def test_ctrl_c_ends_dev_without_an_error_of_makes(
+    postgres: Postgres, database: str, console_port: int
+) -> None:
+    options = f"--port {free_port()} --modelriver-port {console_port}"
     with subprocess.Popen(
         [*MAKE, "dev", f"ARGS={options}"],
         cwd=ROOT,

@@ -177,12 +177,12 @@ def of(**types: Any) -> type:
 @pytest.mark.parametrize(
     ("content", "column", "said"),
     [
-        (of(year=int | None), {}, "lib/content.py has year, and sql/schema.sql has no such column"),
-        (of(year=int | None), {"year": "integer"}, ""),
-        (of(year=int | None), {"year": "integer NOT NULL"}, "year: int | None, and its column is"),
-        (of(year=int), {"year": "integer NOT NULL"}, ""),
-        (of(year=int), {"year": "text"}, "year: int, and its column is text"),
-        (of(year=str), {"year": "bigint"}, "year: str, and its column is bigint"),
+        (of(size=int | None), {}, "lib/content.py has size, and sql/schema.sql has no such column"),
+        (of(size=int | None), {"size": "integer"}, ""),
+        (of(size=int | None), {"size": "integer NOT NULL"}, "size: int | None, and its column is"),
+        (of(size=int), {"size": "integer NOT NULL"}, ""),
+        (of(size=int), {"size": "text"}, "size: int, and its column is text"),
+        (of(size=str), {"size": "bigint"}, "size: str, and its column is bigint"),
         (of(score=float), {"score": "numeric(5,2) NOT NULL DEFAULT 0"}, ""),
         (of(good=bool), {"good": "integer"}, "good: bool, and its column is integer"),
         (of(at=datetime), {"at": "timestamp with time zone"}, ""),
@@ -214,7 +214,7 @@ def test_a_database_that_cannot_be_asked(
     for url, said in {
         postgres.url("nowhere"): '"nowhere" does not exist',
         "postgresql://u:dbsecret@127.0.0.1:1/d": "127.0.0.1:1/d: ",
-        "nonsense": "the connection string is malformed",
+        "nonsense": "DATABASE_URL_UNPOOLED is not a postgresql:// URL",
     }.items():
         monkeypatch.setenv("DATABASE_URL_UNPOOLED", url)
         for options in ([], ["--check"]):

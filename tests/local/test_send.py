@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from lib.local.__main__ import main
-from lib.local.standins.deliveries import PRESETS
+from lib.local.commands import running
+from lib.local.standins.deliveries import ENVELOPES, PRESETS
+from lib.local.standins.saved import Saved
 from lib.local.standins.stack import Stack
 
 type Send = Callable[..., tuple[int, str, str]]
@@ -56,6 +58,30 @@ def test_from_a_file_and_from_standard_input(
     assert send(stack.vercel.url, "--file", "-")[0] == 0
 
 
+@pytest.mark.parametrize("envelope", ENVELOPES)
+def test_each_envelope_is_taken(stack: Stack, send: Send, envelope: str) -> None:
+    assert send(stack.vercel.url, "--envelope", envelope)[0] == 0
+
+
+def test_a_saved_delivery_keeps_its_channel(stack: Stack, send: Send, tmp_path: Path) -> None:
+    payload = stack.modelriver.nested(stack.modelriver.event({"title": "saved"}))
+    file = tmp_path / "delivery.json"
+    file.write_text(Saved(payload, "timestamped").text())
+    for _ in range(2):
+        assert send(stack.vercel.url, "--file", str(file))[0] == 0
+    assert len(stack.rows(str(payload["channel_id"]))) == 1
+    status, _, err = send(stack.vercel.url, "--file", str(file), "--expect-row")
+    assert (status, "no --expect-row" in err) == (1, True)
+
+
+def test_without_a_url_there_must_be_a_make_dev(
+    send: Send, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(running, "FOLDER", tmp_path)
+    expected = "send: make dev does not run; to send elsewhere: make send URL=…\n"
+    assert send()[::2] == (1, expected)
+
+
 def test_malformed_json_is_not_sent(stack: Stack, send: Send, tmp_path: Path) -> None:
     before = stack.count()
     (tmp_path / "result.json").write_text('{\n  "title": oops\n}')
@@ -71,9 +97,17 @@ def test_malformed_json_is_not_sent(stack: Stack, send: Send, tmp_path: Path) ->
     assert stack.count() == before
 
 
-@pytest.mark.parametrize("url", ["http://127.0.0.1:1/", "nonsense"])
-def test_a_receiver_that_cannot_be_reached(send: Send, url: str) -> None:
-    status, _, err = send(f"{url}?x-vercel-protection-bypass=let-me-in")
+@pytest.mark.parametrize(
+    ("typed", "url"),
+    [
+        ("http://127.0.0.1:1/", "http://127.0.0.1:1/"),
+        ("127.0.0.1:1", "http://127.0.0.1:1/api/modelriver"),
+        ("localhost:1/webhook", "http://localhost:1/webhook"),
+        ("nonsense", "https://nonsense/api/modelriver"),
+    ],
+)
+def test_a_receiver_that_cannot_be_reached(send: Send, typed: str, url: str) -> None:
+    status, _, err = send(f"{typed}?x-vercel-protection-bypass=let-me-in")
     assert (status, err.count("\n")) == (1, 1)
     assert f"cannot reach {url}: " in err
     assert "let-me-in" not in err

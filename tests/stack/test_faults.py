@@ -183,8 +183,11 @@ def test_names_that_nobody_looks_up(own: OwnStack, tmp_path: Path) -> None:
     """The function gets a resolv.conf of its own, which names a server that says nothing."""
     resolver = Resolver()
     (tmp_path / "resolv.conf").write_text(f"nameserver {resolver.address}\n")
-    port = own.modelriver.origin.rpartition(":")[2]
-    origins = [f"http://{name}.test:{port}" for name in ("modelriver", "another")]
+    another = own.to_callback
+    origins = [
+        f"http://modelriver.test:{own.modelriver.port}",
+        f"http://another.test:{another.port}",
+    ]
     settings = {
         **own.modelriver.settings,
         "MODELRIVER_CALLBACK_ORIGINS": " ".join(origins),
@@ -205,6 +208,7 @@ def test_names_that_nobody_looks_up(own: OwnStack, tmp_path: Path) -> None:
         resolver.answers = True
         assert until(lambda: deliver(first, origins[0]).status == 200)
 
+        another.cut()  # what was opened ahead
         resolver.answers = False  # the database's connection is kept; the other name is not known
         reply = deliver(second, origins[1])
         assert (reply.status, len(own.rows(second))) == (503, 1)

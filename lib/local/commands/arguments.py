@@ -18,3 +18,11 @@ def count(text: str) -> int:
     if number < 1:
         raise argparse.ArgumentTypeError("must be above zero")
     return number
+
+
+def port(text: str) -> int:
+    """A TCP port."""
+    number = int(text)
+    if not 0 < number < 65536:
+        raise argparse.ArgumentTypeError("must be a port, 1 to 65535")
+    return number

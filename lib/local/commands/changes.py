@@ -8,10 +8,10 @@ from contextlib import suppress
 from pathlib import Path
 
 from lib.local.console.desk import Desk
+from lib.local.console.verdict import broken_file
 from lib.local.project import ROOT
-from lib.local.standins.postgres import SCHEMA
+from lib.local.standins.postgres import SCHEMA, Postgres
 from lib.local.standins.process import NotStarted
-from lib.local.standins.proxy import Proxy
 from lib.local.standins.vercel import Vercel
 
 SCHEMA_WITHIN = 60.0
@@ -23,17 +23,16 @@ class Changes:
     """Looks after the files, and starts anew what they are for."""
 
     def __init__(
-        self, vercel: Vercel, proxy: Proxy, desk: Desk, database_url: str, *, follows_schema: bool
+        self, vercel: Vercel, desk: Desk, database_url: str, embedded: Postgres | None
     ) -> None:
-        """The schema is applied to the database at each change where it `follows_schema`.
+        """The schema is compared with the database at each change, and applied to an embedded one.
 
-        It is compared with it in any case. `proxy` is what stays while the function goes.
+        That is started again, too, should it have ended.
         """
         self._vercel = vercel
-        self._proxy = proxy
         self._desk = desk
         self._database_url = database_url
-        self._follows_schema = follows_schema
+        self._embedded = embedded
 
     def follow(self) -> None:
         """Until interrupted."""
@@ -42,31 +41,43 @@ class Changes:
         self._follow_schema("--check")
         while True:
             time.sleep(0.2)
+            self._revive()
             if (now := _state()) != state:
                 changed = {path for path, _ in now.items() ^ state.items()}
                 state = now
                 self._renew(changed)
 
     def _renew(self, changed: set[Path]) -> None:
-        if SCHEMA in changed and self._follows_schema:
+        if SCHEMA in changed and self._embedded:
             self._follow_schema()
-        if changed != {SCHEMA}:
-            self._restart()
+        # Where it does not start, the schema's check would find the same file broken again.
+        if changed != {SCHEMA} and self._restart():
             self._follow_schema("--check")
 
-    def _restart(self) -> None:
+    def _revive(self) -> None:
+        if self._embedded is None or self._embedded.is_running:
+            return
+        try:
+            self._embedded.start()
+        except NotStarted as error:
+            self._desk.tell(trouble=f"Postgres is gone: {str(error).splitlines()[-1]}")
+        else:
+            print("Postgres ended, and was started again", flush=True)
+            self._desk.tell(trouble="")
+
+    def _restart(self) -> bool:
+        """Whether the function runs again."""
         self._desk.tell(function="starting", reason="")
         self._vercel.stop()
         try:
             self._vercel.start()
         except NotStarted as error:  # half-written, perhaps; the next change tells
             print(error, flush=True)
-            end = "\n".join(str(error).splitlines()[-6:])
-            self._desk.tell(function="down", reason=end)
-        else:
-            self._proxy.target = self._vercel.port
-            print("started anew", flush=True)
-            self._desk.tell(function="running", reason="", started_at=time.time())
+            self._desk.tell(function="down", reason=broken_file(str(error)))
+            return False
+        print("started anew", flush=True)
+        self._desk.tell(function="running", reason="", started_at=time.time())
+        return True
 
     def _follow_schema(self, *options: str) -> None:
         agrees, said = self._schema(*options)

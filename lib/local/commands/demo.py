@@ -33,7 +33,7 @@ def run(_: argparse.Namespace) -> int:
         _show_table(stack)
         expect(stack.vercel.output == "", "nothing unforeseen in the function's output")
     well = paint("\nAll came out as promised.", "1;32")
-    print(well, "Next: make test, or README.md to deploy it.")
+    print(well, "Next, to send AI results of your own and to watch them: make dev")
     return 0
 
 

@@ -6,7 +6,6 @@ transaction that is rolled back, and both are compared. So nothing here has to f
 
 import argparse
 import dataclasses
-import os
 import re
 import types
 import typing
@@ -17,8 +16,10 @@ from lib.content import AiContent
 from lib.database import TABLE
 from lib.local.commands.progress import waiting_for
 from lib.local.database import Connection, connected, place
+from lib.local.environment import environment, setting
 from lib.local.problem import Problem
 from lib.local.standins.postgres import SCHEMA
+from lib.settings import database_url
 
 NOTED = ("id", "created_at", "updated_at", "called_back_at", "callback_error")
 """Columns that the statements use besides those of AiContent."""
@@ -55,9 +56,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Apply it, and say what it changed; 1 where things disagree all the same. Raises Problem."""
-    url = os.environ.get("DATABASE_URL_UNPOOLED") or os.environ.get("DATABASE_URL")
-    if not url:
+    variables = environment()
+    name = "DATABASE_URL_UNPOOLED" if variables.get("DATABASE_URL_UNPOOLED") else "DATABASE_URL"
+    if not variables.get(name):
         raise Problem("set DATABASE_URL_UNPOOLED, Neon's direct connection string")
+    url = setting(lambda given: database_url(given, name), variables)
     where = place(url)
     if not arguments.check:
         with waiting_for(f"applying sql/schema.sql to {where}"):

@@ -31,7 +31,7 @@ def run(_: argparse.Namespace) -> int:
     """Write .github/console-light.png and console-dark.png. Raises PartMissing."""
     with Stack() as stack:
         vercel = stack.serve()
-        desk = attach_console(stack, stack.modelriver, [vercel], stack.direct_url)
+        desk = attach_console(stack, stack.modelriver, vercel, stack.direct_url).desk
         vercel.on_message = desk.take
         desk.tell(
             url=f"http://127.0.0.1:3000{PATH}",
@@ -62,22 +62,28 @@ def _fill(browser: Browser, modelriver: ModelRiver, desk: Desk) -> None:
         if not until(lambda: modelriver.treatment == FAULTS["none"], WITHIN / 1000):
             raise Problem("the console did not set the callbacks right again")
         _send(page, "Hostile", event="comment")
-        _send(page, "Chat", event="")
-        _send(page, "4 MB", event="transcript")
-        page.select_option("#secret", "wrong")
+        _send(page, "Anthropic", event="chat")
+        page.fill("#times", "100")
         _send(page, "Structured", event="new_movie_suggestion")
+        page.fill("#times", "1")
+        page.click("#options-line")
+        page.select_option("#envelope", "AI failed")
+        _send(page, "Structured", event="new_movie_suggestion")
+        page.select_option("#envelope", "documented")
+        page.select_option("#secret", "wrong")
+        _send(page, "Text", event="summary")
         page.select_option("#secret", "right")
         page.select_option("#scheme", "timestamped")
-        _send(page, "中文 🎬", event="new_movie_suggestion")
+        _send(page, "Structured", event="new_movie_suggestion")
 
 
 def _send(page: Page, preset: str, event: str) -> None:
-    before = page.locator("#list li").count()
     page.get_by_label(preset, exact=True).check(force=True)
     page.fill("#event", event)
-    page.click("#form button")
-    page.locator("#list li").nth(before).wait_for(timeout=WITHIN)
-    page.locator("#list li:first-child.sending").wait_for(state="detached", timeout=WITHIN)
+    page.click("#form button.main")
+    page.get_by_text("Sent as deliver").wait_for(timeout=WITHIN)
+    page.locator("#list .sending").first.wait_for(state="detached", timeout=WITHIN)
+    page.locator("#said").evaluate("node => { node.textContent = ''; }")
 
 
 def _take(browser: Browser, url: str, scheme: str) -> None:

@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import os
 import sys
 import time
 import uuid
@@ -13,26 +12,35 @@ from urllib.parse import urlsplit
 
 from lib.jsontext import Json
 from lib.local.commands.progress import waiting_for
+from lib.local.commands.running import Running
+from lib.local.environment import environment
 from lib.local.problem import Problem
 from lib.local.standins import wire
-from lib.local.standins.deliveries import DELIVERY_TIMEOUT, PRESETS, event, nested
-from lib.local.standins.signing import SCHEMES, Delivery, Scheme, sign
+from lib.local.standins.deliveries import DELIVERY_TIMEOUT, ENVELOPES, PRESETS, event
+from lib.local.standins.saved import Saved
+from lib.local.standins.signing import SCHEMES, Scheme, sign
 from lib.local.until import until
 
 if TYPE_CHECKING:
     import requests
 
 DEFAULT_ORIGIN = "https://api.modelriver.com"
+PATH = "/api/modelriver"
+"""Where the function is, on any host."""
 SEEN_WITHIN = 15
 """Seconds for the row to be seen over another connection."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("url", help="of the receiver")
+    where = "of the receiver: its host will do; by default the make dev that runs"
+    parser.add_argument("url", nargs="?", default="", help=where)
     what = parser.add_mutually_exclusive_group()
     kinds = "an AI result that is made already; structured is the default"
     what.add_argument("--preset", choices=list(PRESETS), default="structured", help=kinds)
-    what.add_argument("--file", help="an AI result as JSON; - is standard input")
+    file = "an AI result as JSON, or a delivery that the console saved; - is standard input"
+    what.add_argument("--file", help=file)
+    envelope = "what the AI result is put in; by default what goes with the scheme"
+    parser.add_argument("--envelope", choices=list(ENVELOPES), help=envelope)
     scheme = "how it is signed; documented is the default"
     parser.add_argument("--scheme", choices=SCHEMES, default="documented", help=scheme)
     row = "look for the row in DATABASE_URL, and remove it again"
@@ -41,14 +49,36 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Send it, as asked for. Raises Problem."""
-    send(
-        arguments.url,
-        read_file(arguments.file) if arguments.file else PRESETS[arguments.preset],
-        os.environ,
-        scheme=arguments.scheme,
-        expect_row=arguments.expect_row,
-    )
+    variables = environment()
+    running = None if arguments.url else Running.now()
+    if running:
+        variables = running.variables(variables)
+    elif not arguments.url:
+        raise Problem("make dev does not run; to send elsewhere: make send URL=…")
+    url = running.url if running else full_url(arguments.url)
+    content = read_file(arguments.file) if arguments.file else PRESETS[arguments.preset]
+    saved = Saved.of(content)
+    if saved and arguments.expect_row:
+        raise Problem("a saved delivery has a channel of its own, whose row stays: no --expect-row")
+    channel_id = f"smoke-{uuid.uuid4()}"
+    if not saved:
+        saved = _saved(content, variables, arguments.scheme, arguments.envelope, channel_id)
+    try:
+        _deliver(url, saved, variables, channel_id if arguments.expect_row else "")
+    finally:
+        if running:
+            named = saved.payload.get("channel_id")
+            print(f"console  {running.console}/#{named if isinstance(named, str) else ''}")
     return 0
+
+
+def full_url(url: str) -> str:
+    """What a person types for short, with its scheme and the function's path."""
+    if "://" not in url:
+        host = url.partition("/")[0].partition(":")[0]
+        url = f"{'http' if host in {'localhost', '127.0.0.1'} else 'https'}://{url}"
+    parts = urlsplit(url)
+    return parts._replace(path=parts.path or PATH).geturl()
 
 
 def read_file(name: str) -> Json:
@@ -81,38 +111,46 @@ def send(
     row, and an answer of 200, or of 503 where ModelRiver was not asked well (its key, say).
     """
     channel_id = f"smoke-{uuid.uuid4()}"
-    delivery = _delivery(ai_result, environment, scheme, channel_id)
+    saved = _saved(ai_result, environment, scheme, None, channel_id)
+    _deliver(url, saved, environment, channel_id if expect_row else "")
+
+
+def _saved(
+    ai_result: Json,
+    variables: Mapping[str, str],
+    scheme: Scheme,
+    envelope: str | None,
+    channel_id: str,
+) -> Saved:
+    """To be called back at the first of the origins."""
+    origins = variables.get("MODELRIVER_CALLBACK_ORIGINS", "").replace(",", " ").split()
+    url = f"{(origins or [DEFAULT_ORIGIN])[0]}/v1/callback/{channel_id}"
+    payload = event(ai_result, channel_id=channel_id, callback_url=url, event="smoke_test")
+    name = envelope or ("documented" if scheme == "documented" else "nested")
+    return Saved(ENVELOPES[name](payload), scheme)
+
+
+def _deliver(url: str, saved: Saved, variables: Mapping[str, str], row_of: str) -> None:
+    """`row_of` is the channel whose row is expected, empty for none."""
+    secrets = variables.get("MODELRIVER_WEBHOOK_SECRET", "").replace(",", " ").split()
+    if not secrets:
+        raise Problem("set MODELRIVER_WEBHOOK_SECRET; nothing was sent")
+    try:
+        delivery = sign(saved.payload, saved.scheme, secrets[0])
+    except (ValueError, RecursionError):
+        raise Problem("a number or the nesting is beyond JSON; nothing was sent") from None
     headers = dict(delivery.headers)
-    if bypass := environment.get("VERCEL_AUTOMATION_BYPASS_SECRET"):
+    if bypass := variables.get("VERCEL_AUTOMATION_BYPASS_SECRET"):
         headers["x-vercel-protection-bypass"] = bypass
     answer, seconds = _post(url, delivery.body, headers)
     print(f"{answer.status_code} {_words(answer)}  {seconds * 1000:.0f} ms", flush=True)
-    taken = {*range(200, 300)}
-    if expect_row:
-        with waiting_for("looking for the row"):
-            record_id = _remove_row(environment.get("DATABASE_URL", ""), channel_id)
-        print(f"row {record_id}, removed again")
-        taken = {200, 503}
+    taken = {200, 503} if row_of else {*range(200, 300)}
     if answer.status_code not in taken:
         raise Problem(f"{_shown(url)} answered {answer.status_code}")
-
-
-def _delivery(
-    ai_result: Json, environment: Mapping[str, str], scheme: Scheme, channel_id: str
-) -> Delivery:
-    """Signed with the first secret, to be called back at the first of the origins."""
-    secret = environment.get("MODELRIVER_WEBHOOK_SECRET", "").split()
-    if not secret:
-        raise Problem("set MODELRIVER_WEBHOOK_SECRET; nothing was sent")
-    origin = environment.get("MODELRIVER_CALLBACK_ORIGINS", DEFAULT_ORIGIN).split()[0]
-    url = f"{origin}/v1/callback/{channel_id}"
-    payload = event(ai_result, channel_id=channel_id, callback_url=url, event="smoke_test")
-    if scheme != "documented":
-        payload = nested(payload)
-    try:
-        return sign(payload, scheme, secret[0])
-    except (ValueError, RecursionError):
-        raise Problem("a number or the nesting is beyond JSON; nothing was sent") from None
+    if row_of:
+        with waiting_for("looking for the row"):
+            record_id = _remove_row(variables.get("DATABASE_URL", ""), row_of)
+        print(f"row {record_id}, removed again")
 
 
 def _post(url: str, body: bytes, headers: Mapping[str, str]) -> tuple["requests.Response", float]:

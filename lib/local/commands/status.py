@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import os
 
 from psycopg.rows import DictRow
 
@@ -10,7 +9,8 @@ from lib.database import TABLE
 from lib.jsontext import Json
 from lib.local.commands.progress import waiting_for
 from lib.local.database import connected
-from lib.local.problem import Problem
+from lib.local.environment import environment, setting
+from lib.settings import database_url
 
 OVERDUE = 300
 """Seconds after which a record that ModelRiver has not taken is a fault: nobody waits any more."""
@@ -52,9 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print how it is; 1 where something is unanswered for too long. Raises Problem."""
-    url = os.environ.get("DATABASE_URL")
-    if not url:
-        raise Problem("set DATABASE_URL")
+    url = setting(database_url, environment())
     with waiting_for("asking the database"):
         figures, waiting = _read(url)
     overdue = any(row["seconds"] > OVERDUE for row in waiting)

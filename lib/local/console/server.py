@@ -11,23 +11,24 @@ from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import ClassVar
+from urllib.parse import parse_qs, urlsplit
 
-import psycopg
-from psycopg.types.string import TextLoader
+from lib.jsontext import Json
+from lib.local.console import form, rows
+from lib.local.console.command import curl
+from lib.local.console.desk import Desk
+from lib.local.console.entry import Entry, payload
+from lib.local.standins.deliveries import ENVELOPES
+from lib.local.standins.modelriver import ModelRiver, Treatment
+from lib.local.standins.saved import NoDelivery, Saved
 
-from lib.database import TABLE
-from lib.jsontext import Json, parse
-from lib.local.console.desk import Desk, Text
-from lib.local.standins import wire
-from lib.local.standins.deliveries import PRESETS
-from lib.local.standins.modelriver import SCHEMES, ModelRiver, Scheme, Treatment
-
+PAGE = Path(__file__).with_name("page")
+_TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
 FILES = {
-    "/": ("page.html", "text/html; charset=utf-8"),
-    "/page.css": ("page.css", "text/css; charset=utf-8"),
-    "/page.js": ("page.js", "text/javascript; charset=utf-8"),
+    "/" if path.name == "index.html" else f"/{path.name}": (path, _TYPES[path.suffix])
+    for path in PAGE.iterdir()
 }
-"""What each path shows: the file beside this one, and its type."""
+"""What each path shows, and its type."""
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:;"
     " base-uri 'none'; form-action 'none'; frame-ancestors 'none';"
@@ -35,12 +36,8 @@ POLICY = (
 )
 MAX_REQUEST = 10_000_000
 """Bytes of a request's body: 4 MB of text, escaped."""
-MAX_TIMES = 100
-EDITABLE = 100_000
-"""Characters of a preset that are offered for editing."""
 PULSE = 15.0
 """Seconds after which something is said to a page for which there is no news."""
-WRONG_SECRET = "whsec-of-somebody-else"
 
 FAULTS: dict[str, Treatment] = {
     "none": Treatment(),
@@ -48,7 +45,7 @@ FAULTS: dict[str, Treatment] = {
     "429": Treatment(status=429, headers={"Retry-After": "60"}),
     "401": Treatment(status=401),
     "404": Treatment(status=404),
-    "silence": Treatment(delay=30, reset="after"),
+    "silence": Treatment(delay=30, reset="after", taken=False),
     "reset": Treatment(reset="before"),
     "lost answer": Treatment(reset="after"),
 }
@@ -80,13 +77,12 @@ class Console:
         try:
             self._check(request)
             self._route(request)
+        except form.Refused as refused:
+            _send_error(request, Refusal(400, str(refused), refused.position))
         except Refusal as refusal:
             # With its body unread, the connection cannot be used again.
             request.close_connection = True
-            content: dict[str, Json] = {"error": str(refusal)}
-            if refusal.position is not None:
-                content["position"] = refusal.position
-            _send_json(request, content, refusal.status)
+            _send_error(request, refusal)
 
     def _route(self, request: BaseHTTPRequestHandler) -> None:
         path = request.path.partition("?")[0]
@@ -108,15 +104,15 @@ class Console:
                 raise Refusal(415, "The Content-Type is not application/json.")
 
     def _file(self, request: BaseHTTPRequestHandler, path: str) -> None:
-        name, content_type = FILES[path]
+        if path not in FILES:
+            raise Refusal(404, "There is nothing here.")
+        file, content_type = FILES[path]
         headers = {"Content-Security-Policy": POLICY, "Referrer-Policy": "no-referrer"}
-        body = Path(__file__).with_name(name).read_bytes()
-        _send(request, body, content_type, headers=headers)
+        _send(request, file.read_bytes(), f"{content_type}; charset=utf-8", headers=headers)
 
     def _presets(self, request: BaseHTTPRequestHandler) -> None:
-        texts = {name: wire.write(value, indent=2) for name, value in PRESETS.items()}
-        shown = {name: text for name, text in texts.items() if len(text) <= EDITABLE}
-        _send_json(request, {"presets": {**dict.fromkeys(texts), **shown}})
+        envelopes: list[Json] = [*ENVELOPES, form.WHOLE]
+        _send_json(request, {"presets": dict(form.presets()), "envelopes": envelopes})
 
     def _events(self, request: BaseHTTPRequestHandler) -> None:
         """Server-sent events (https://html.spec.whatwg.org/multipage/server-sent-events.html)."""
@@ -133,7 +129,7 @@ class Console:
                 version, update = self._desk.updates(before, timeout)
                 first = timeout == 0
                 if version > before or first:
-                    text = f"data: {json.dumps({**update, 'all': first})}\n\n"
+                    text = f"data: {json.dumps(update)}\n\n"
                 else:
                     text = ": still here\n\n"
                 request.wfile.write(text.encode())
@@ -142,56 +138,83 @@ class Console:
             pass
 
     def _detail(self, request: BaseHTTPRequestHandler, number: str) -> None:
-        detail, key = self._desk.detail(int(number)), self._desk.key(int(number))
-        if detail is None or key is None:
-            raise Refusal(404, "That delivery is not kept any more.")
-        _send_json(request, {**detail, "row": row(self._database_url, *key)})
+        entry, detail = self._entry(number), self._desk.detail(int(number))
+        if detail is None:
+            raise _gone()
+        key = entry.task.channel_id, entry.event
+        found = rows.row(self._database_url, *key)
+        _send_json(request, {**detail, "row": found, "select": rows.select(*key)})
+
+    def _body(self, request: BaseHTTPRequestHandler, number: str) -> None:
+        """The whole body, as it was sent last."""
+        delivery = self._desk.signed(self._entry(number))
+        _send(request, delivery.body, "text/plain; charset=utf-8")
+
+    def _curl(self, request: BaseHTTPRequestHandler, number: str) -> None:
+        query = parse_qs(urlsplit(request.path).query)
+        try:
+            command = curl(self._desk.signed(self._entry(number)), query.get("url", [""])[0])
+        except ValueError as error:
+            raise Refusal(413, f"{error}: save it, and use make send.") from None
+        _send_json(request, {"command": command})
+
+    def _saved(self, request: BaseHTTPRequestHandler, number: str) -> None:
+        """The delivery as a file."""
+        entry = self._entry(number)
+        text = Saved(payload(self._desk.signed(entry).body), entry.task.scheme).text()
+        headers = {"Content-Disposition": f'attachment; filename="delivery-{number}.json"'}
+        _send(request, text.encode(), "application/json", headers=headers)
+
+    def _filled(self, request: BaseHTTPRequestHandler, number: str) -> None:
+        """The form that makes the delivery again."""
+        _send_json(request, form.filled(self._entry(number)))
+
+    def _read(self, request: BaseHTTPRequestHandler) -> None:
+        """The form with what a file holds."""
+        match _content(request):
+            case {"text": str(text)}:
+                try:
+                    _send_json(request, form.whole(Saved.read(text)))
+                except NoDelivery as error:
+                    raise Refusal(400, str(error)) from None
+            case _:
+                raise Refusal(400, "A text is to be read.")
+
+    def _channel(self, request: BaseHTTPRequestHandler, row_id: str) -> None:
+        _send_json(request, {"channel": rows.channel(self._database_url, row_id)})
+
+    def _entry(self, number: str) -> Entry:
+        entry = self._desk.entry(int(number))
+        if entry is None:
+            raise _gone()
+        return entry
 
     def _deliver(self, request: BaseHTTPRequestHandler) -> None:
-        match _body(request):
-            case {
-                "ai_result": str() | None as text,
-                "preset": str(preset),
-                "event": str(event),
-                "scheme": str(name),
-                "secret": "right" | "wrong" as secret,
-                "times": int(times),
-                "same": bool(same),
-            } if name in SCHEMES and 1 <= times <= MAX_TIMES:
-                scheme = next(each for each in SCHEMES if each == name)
-            case _:
-                raise Refusal(400, f"That is not what the form sends; times go up to {MAX_TIMES}.")
-        ai_result = PRESETS.get(preset) if text is None else _typed(text)
-        wrong = WRONG_SECRET if secret == "wrong" else None
-        first = self._event(ai_result, event, scheme)
-        payloads = [first] * times
-        if not same:
-            payloads[1:] = [self._event(ai_result, event, scheme) for _ in payloads[1:]]
+        orders = form.Form.of(_content(request)).orders(self._modelriver)
         try:
-            numbers: list[Json] = [
-                self._desk.send(payload, scheme, wrong, event or None) for payload in payloads
-            ]
+            numbers: list[Json] = [*self._desk.send(orders)]
         except (ValueError, RecursionError) as error:
             words = "nested too deep" if isinstance(error, RecursionError) else str(error)
             raise Refusal(400, f"No JSON can be made of that: {words}. Nothing was sent.") from None
         _send_json(request, {"numbers": numbers}, 202)
 
-    def _event(self, ai_result: Json, event: str, scheme: Scheme) -> dict[str, Json]:
-        payload = self._modelriver.event(ai_result, event=event or None)
-        return payload if scheme == "documented" else self._modelriver.nested(payload)
-
     def _redeliver(self, request: BaseHTTPRequestHandler, number: str) -> None:
-        _body(request)
+        _content(request)
         if not self._desk.redeliver(int(number)):
-            raise Refusal(404, "That delivery was sent from elsewhere, or is not kept any more.")
+            raise _gone()
+        _send_json(request, {}, 202)
+
+    def _clear(self, request: BaseHTTPRequestHandler) -> None:
+        _content(request)
+        self._desk.clear()
         _send_json(request, {}, 202)
 
     def _replay(self, request: BaseHTTPRequestHandler) -> None:
-        _body(request)
+        _content(request)
         _send_json(request, {"replayed": self._desk.replay()}, 202)
 
     def _set_fault(self, request: BaseHTTPRequestHandler) -> None:
-        match _body(request):
+        match _content(request):
             case {"fault": str(fault)} if fault in FAULTS:
                 self._modelriver.treatment = FAULTS[fault]
                 self._desk.tell(fault=fault)
@@ -201,63 +224,32 @@ class Console:
 
     _ROUTES: ClassVar[dict[str, dict[str, Callable[..., None]]]] = {
         "GET": {
-            r"(/|/page\.css|/page\.js)": _file,
+            r"(/|/[a-z]+\.(?:css|js))": _file,
             "/presets": _presets,
             "/events": _events,
             r"/deliveries/(\d{1,9})": _detail,
+            r"/deliveries/(\d{1,9})/body": _body,
+            r"/deliveries/(\d{1,9})/curl": _curl,
+            r"/deliveries/(\d{1,9})/file": _saved,
+            r"/deliveries/(\d{1,9})/form": _filled,
+            r"/rows/([0-9a-fA-F-]{36})/channel": _channel,
         },
         "POST": {
             "/deliveries": _deliver,
+            "/deliveries/clear": _clear,
             r"/deliveries/(\d{1,9})/redeliver": _redeliver,
             "/dead-letters/replay": _replay,
             "/faults": _set_fault,
+            "/files": _read,
         },
     }
 
 
-def row(database_url: str, channel_id: str, event: str | None) -> dict[str, Json]:
-    """The row of a channel and event as it stands: its columns in order, or why there is none."""
-    query = (
-        f"SELECT * FROM {TABLE}"
-        " WHERE channel_id = %s AND coalesce(event_name, '') = coalesce(%s, '')"
-    ).encode()
-    try:
-        with psycopg.connect(
-            database_url, autocommit=True, prepare_threshold=None, connect_timeout=5
-        ) as connection:
-            connection.adapters.register_loader("jsonb", TextLoader)
-            connection.adapters.register_loader("json", TextLoader)
-            stored = parse(wire.write(event).encode())  # as the function stores it
-            cursor = connection.execute(query, [channel_id, stored])
-            values = cursor.fetchone() or ()
-            columns = [(each.name, each.type_code) for each in cursor.description or ()]
-            kinds = connection.adapters.types
-    except psycopg.Error as error:
-        words = error.diag.message_primary or str(error).splitlines()[0]
-        return {"columns": [], "problem": f"Postgres was asked for it: {words}"}
-    return {
-        "columns": [
-            {
-                "name": name,
-                "type": kind.name if (kind := kinds.get(code)) else "",
-                "value": None if value is None else Text.of(str(value).encode()).json,
-            }
-            for (name, code), value in zip(columns, values, strict=False)
-        ],
-        "problem": "",
-    }
+def _gone() -> Refusal:
+    return Refusal(404, "That delivery is not kept any more.")
 
 
-def _typed(text: str) -> Json:
-    try:
-        return wire.read(text)
-    except json.JSONDecodeError as error:
-        place = f"Line {error.lineno}, column {error.colno}"
-        position = len(text[: error.pos].encode("utf-16-le", "surrogatepass")) // 2
-        raise Refusal(400, f"{place}: {error.msg}. Nothing was sent.", position) from None
-
-
-def _body(request: BaseHTTPRequestHandler) -> Json:
+def _content(request: BaseHTTPRequestHandler) -> Json:
     """The JSON that a request carries."""
     length = request.headers.get("Content-Length", "")
     if not re.fullmatch(r"\d{1,9}", length):
@@ -269,6 +261,13 @@ def _body(request: BaseHTTPRequestHandler) -> Json:
     except (ValueError, RecursionError):
         raise Refusal(400, "The request's body is not JSON.") from None
     return value
+
+
+def _send_error(request: BaseHTTPRequestHandler, refusal: Refusal) -> None:
+    content: dict[str, Json] = {"error": str(refusal)}
+    if refusal.position is not None:
+        content["position"] = refusal.position
+    _send_json(request, content, refusal.status)
 
 
 def _send_json(

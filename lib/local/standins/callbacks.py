@@ -28,6 +28,8 @@ class Callback:
     answered: int
     received_at: float
     """Unix seconds."""
+    taken: bool
+    """Whether ModelRiver acts on it, though the answer may have been lost on its way back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,8 @@ class Treatment:
     """Seconds before the answer."""
     reset: Literal["", "before", "after"] = ""
     """Reset the connection instead of answering, before or after the callback was taken."""
+    taken: bool = True
+    """Whether ModelRiver acts on a callback that it does not answer."""
     close_quietly: bool = False
     """After the answer, close the kept-alive connection without having said so."""
 
@@ -84,6 +88,12 @@ class CallbackHandler(BaseHTTPRequestHandler):
             pages(self)
         else:
             self.send_error(404)
+
+    def do_HEAD(self) -> None:
+        """What a receiver connects ahead with."""
+        self.send_response(404)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
 
     def do_POST(self) -> None:
         pages = self.server.modelriver.pages

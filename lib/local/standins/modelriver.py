@@ -12,7 +12,7 @@ import uuid
 from collections import defaultdict, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from http.client import HTTPConnection, HTTPException
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from http.server import BaseHTTPRequestHandler
 from typing import Self
 from urllib.parse import urlsplit
@@ -49,6 +49,8 @@ class Reply:
     headers: Mapping[str, str]
     content: bytes
     seconds: float
+    reason: str = ""
+    """Why there is no answer."""
 
     @property
     def json(self) -> Json:
@@ -135,17 +137,22 @@ class ModelRiver:
         return sign(payload, scheme, self.secret if secret is None else secret, at)
 
     def deliver(self, url: str, delivery: Delivery, timeout: float = DELIVERY_TIMEOUT) -> Reply:
-        """POST a delivery and wait for the answer."""
+        """POST a delivery and wait for the answer. Raises ValueError for what is no URL."""
         parts = urlsplit(url)
         started = time.monotonic()
-        connection = HTTPConnection(parts.hostname or "", parts.port, timeout=timeout)
+        kind = HTTPSConnection if parts.scheme == "https" else HTTPConnection
+        connection = kind(parts.hostname or "", parts.port, timeout=timeout)
+        target = parts._replace(scheme="", netloc="", fragment="").geturl() or "/"
         with contextlib.closing(connection):
             try:
-                connection.request("POST", parts.path, delivery.body, dict(delivery.headers))
+                connection.request("POST", target, delivery.body, dict(delivery.headers))
                 response = connection.getresponse()
                 headers, content = dict(response.headers), response.read()
-            except (OSError, HTTPException):
-                return Reply(0, {}, b"", time.monotonic() - started)
+            except (OSError, HTTPException) as error:
+                reason = getattr(error, "strerror", None) or "the connection was cut"
+                if isinstance(error, TimeoutError):
+                    reason = f"none came within {timeout:.0f} s"
+                return Reply(0, {}, b"", time.monotonic() - started, reason)
             return Reply(response.status, headers, content, time.monotonic() - started)
 
     def callbacks_for(self, channel_id: str) -> list[Callback]:
@@ -173,7 +180,7 @@ class ModelRiver:
             content = {}
         if treatment.reset != "before":
             answered = 0 if treatment.reset else treatment.status
-            self.callbacks.append(
-                Callback(channel_id, headers, content, tuple(problems), answered, time.time())
-            )
+            taken = treatment.taken and (not answered or 200 <= answered < 300)
+            told = channel_id, headers, content, tuple(problems)
+            self.callbacks.append(Callback(*told, answered, time.time(), taken))
         return treatment

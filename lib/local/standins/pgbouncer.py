@@ -34,7 +34,10 @@ class PgBouncer:
     test wants.
     """
 
-    def __init__(self, postgres: Postgres, server_connections: int = 2) -> None:
+    def __init__(
+        self, postgres: Postgres, server_connections: int = 2, port: int | None = None
+    ) -> None:
+        """It listens on `port`, or on a free one."""
         self._postgres = postgres
         self._server_connections = server_connections
         self._folder = Path()
@@ -42,7 +45,7 @@ class PgBouncer:
         self.crashes = 0
         """How often it ended by itself."""
         self._changing = threading.Lock()
-        self.port = process.free_port()
+        self.port = port or process.free_port()
 
     def url(self, database: str = "postgres") -> str:
         return f"postgresql://postgres@127.0.0.1:{self.port}/{database}"
@@ -66,6 +69,8 @@ class PgBouncer:
             "unix_socket_dir =\n"
             "server_login_retry = 1\n"
         )
+        for file in self._folder.iterdir():
+            process.give_to_unprivileged_user(file)
         self.start()
         return self
 

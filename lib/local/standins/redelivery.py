@@ -83,8 +83,13 @@ class Redelivery:
     ) -> Task:
         """Take an AI result that is there just now, and go on delivering it until it is taken."""
         task = Task(payload, scheme, time.monotonic(), secret)
-        self._schedule(task, 0)
+        self.start(task)
         return task
+
+    def start(self, task: Task) -> None:
+        """Deliver it until it is taken, from the attempt on that comes next."""
+        made = len(task.attempts)
+        self._schedule(task, max(SCHEDULE[min(made, len(SCHEDULE) - 1)], self.age(task)))
 
     def retry(self, task: Task) -> None:
         """The button of the dead letter queue: one more attempt, now."""
@@ -98,6 +103,18 @@ class Redelivery:
             self._due = [each for each in self._due if each[2] is not task]
             heapq.heapify(self._due)
             task.due = None
+
+    def delivery(self, task: Task, age: float | None = None) -> Delivery:
+        """What an attempt sends at that age of the AI result, now by default."""
+        if task.recorded:
+            return task.recorded
+        payload = task.payload
+        if not task.typed:
+            # The receiver's clock is the real one: by the birth that it is told, its ages are
+            # ModelRiver's.
+            born = time.time() - (self.age(task) if age is None else age)
+            payload = {**payload, "timestamp": int(born) if "data" in payload else born}
+        return self._modelriver.sign(payload, task.scheme, secret=task.secret)
 
     def age(self, task: Task, at: float | None = None) -> float:
         """Seconds since the AI result by ModelRiver's clock, `at` a time.monotonic()."""
@@ -157,23 +174,21 @@ class Redelivery:
         age = self.age(task)
         receiver = self._receiver()
         deaths = receiver.deaths
-        # The receiver's clock is the real one: the birth it is told makes its ages ModelRiver's.
-        payload = {**task.payload, "timestamp": time.time() - age}
-        if "data" in payload:
-            payload["timestamp"] = int(time.time() - age)
-        delivery = self._modelriver.sign(payload, task.scheme, secret=task.secret)
+        delivery = self.delivery(task, age)
         invocation = uuid.uuid4().hex
         self.on_attempt(task, invocation, delivery)
         # As Vercel's platform does; the function itself does not see it.
         headers = {**delivery.headers, INVOCATION_HEADER: invocation}
-        through = Delivery(headers, delivery.body)
-        reply = self._modelriver.deliver(receiver.url, through, DELIVERY_TIMEOUT)
+        through = delivery if task.url else Delivery(headers, delivery.body)
+        reply = self._modelriver.deliver(task.url or receiver.url, through, DELIVERY_TIMEOUT)
         died = receiver.deaths != deaths
         with self._changed:
             task.under_way -= 1
             task.attempts.append(Attempt(len(task.attempts) + 1, invocation, age, reply, died))
         if 200 <= reply.status < 300:
             task.state = "delivered"
+        elif task.recorded:
+            task.state = "pending"
         elif len(task.attempts) < len(SCHEDULE):
             self._schedule(task, max(SCHEDULE[len(task.attempts)], age))
         else:

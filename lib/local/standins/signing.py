@@ -32,8 +32,8 @@ def sign(payload: Json | bytes, scheme: Scheme, secret: str, at: float | None = 
     headers = {"Content-Type": "application/json"}
     if scheme == "documented":
         headers |= {"mr-signature": _hmac(secret, body), "mr-timestamp": timestamp}
-        if isinstance(payload, dict):
-            headers["mr-channel-id"] = str(payload.get("channel_id"))
+        if isinstance(payload, dict) and "channel_id" in payload:
+            headers["mr-channel-id"] = str(payload["channel_id"])
     else:
         signed = body
         if scheme == "timestamped" and isinstance(payload, dict) and "data" in payload:

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from lib.jsontext import Json
-from lib.local.standins.modelriver import Reply, Scheme
+from lib.local.standins.modelriver import Delivery, Reply, Scheme
 
 
 class Receiver(Protocol):
@@ -55,6 +55,12 @@ class Task:
     """When the AI result was there, in time.monotonic() seconds."""
     secret: str | None = None
     """What it is signed with, where that is not the webhook's."""
+    url: str = ""
+    """Where it goes, where that is not to a receiver."""
+    typed: bool = False
+    """Whether the payload goes out as it is: its timestamp then is not the AI result's."""
+    recorded: Delivery | None = None
+    """What somebody else sent: it goes out again as it came, once for each press of the button."""
     state: Literal["pending", "delivered", "dead"] = "pending"
     attempts: list[Attempt] = field(default_factory=list)
     due: float | None = None
@@ -64,4 +70,8 @@ class Task:
 
     @property
     def channel_id(self) -> str:
-        return str(self.payload["channel_id"])
+        """Empty where the payload names none."""
+        data = self.payload.get("data")
+        inside = data.get("channel_id") if isinstance(data, dict) else None
+        header = self.recorded.headers.get("mr-channel-id") if self.recorded else None
+        return str(self.payload.get("channel_id") or inside or header or "")

@@ -101,7 +101,8 @@ class Vercel:
         return [text for _, text in filter(None, lines)]
 
     def __enter__(self) -> Self:
-        self._folder = Path(tempfile.mkdtemp(prefix="vercel-"))
+        # A socket's path has some 100 letters, which a TMPDIR may use up.
+        self._folder = Path(tempfile.mkdtemp(prefix="vercel-", dir="/tmp"))
         self.start()
         return self
 

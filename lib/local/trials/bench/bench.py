@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tarfile
 import time
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from http.client import HTTPConnection
@@ -27,50 +28,113 @@ from lib.local.standins.stack import Stack
 from lib.local.standins.vercel import ENTRYPOINT, Vercel
 from lib.local.trials import load
 from lib.local.trials.bench.candidates import CANDIDATES, FLOOR, OURS, STRAIGHTFORWARD
-from lib.local.trials.bench.figures import PLOTTED, SHOWN, Figures, medians, print_table, ratios
+from lib.local.trials.bench.far import FAR, NEAR, Deployed, Distance
+from lib.local.trials.bench.figures import (
+    PLOTTED,
+    SHOWN,
+    SHOWN_AWAY,
+    Figures,
+    Shown,
+    medians,
+    print_table,
+    ratios,
+)
 from lib.local.trials.plot import draw
 
 WARM_UP, ONE_BY_ONE, AT_ONCE, BURST = 100, 500, 1000, 64
 """Deliveries of each part of a round."""
+COMPARED = (OURS, STRAIGHTFORWARD)
+
+type Measured = dict[str, list[Figures]]
+"""By candidate, its figures of each round."""
 
 
 def run(rounds: int, *, as_json: bool, against: str | None, plot: bool) -> int:
-    """Print a table, or JSON. `against` is a revision of this project to run as well.
+    """Print tables, or JSON. `against` is a revision of this project to run as well.
 
     With `plot`, the picture for the README is drawn anew. Returns 1 where one of ours was not
     answered 200. Raises Problem.
     """
-    measured = _measure(rounds, against)
-    middle = {name: medians(each) for name, each in measured.items()}
-    compared = {name: ratios(each, measured[FLOOR]) for name, each in measured.items()}
-    circumstances = _circumstances(rounds)
-    if as_json:
-        print(json.dumps({**circumstances, "medians": middle, "ratios": compared}))
-    else:
-        print_table(circumstances, middle, compared)
-    if plot:
-        rows = {
-            SHOWN[figure].title: [compared[name][figure] or 0.0 for name in (OURS, STRAIGHTFORWARD)]
-            for figure in PLOTTED
-        }
-        draw(rows, circumstances)
-    return 1 if middle[OURS]["failed"] else 0
-
-
-def _measure(rounds: int, against: str | None) -> dict[str, list[Figures]]:
-    """Each candidate's figures of each round."""
+    away: dict[Distance, Measured] = {}
     with ExitStack() as parts:
         candidates = {name: (ROOT, entrypoint) for name, entrypoint in CANDIDATES.items()}
         if against:
             candidates[against] = (_checkout(against, parts), ENTRYPOINT)
-        bench = _Bench(parts)
-        measured: dict[str, list[Figures]] = {name: [] for name in candidates}
-        for number in range(rounds):
-            for name in random.sample(list(candidates), len(candidates)):
-                print(f"\rround {number + 1} of {rounds}: {name:<20}", end="", file=sys.stderr)
-                measured[name].append(bench.measure(*candidates[name]))
-        print("\r" + " " * 60 + "\r", end="", file=sys.stderr)
+        for distance in (NEAR, FAR):
+            with ExitStack() as deployed:
+                measure = Deployed(deployed, distance).measure
+                away[distance] = _measure(rounds, candidates, measure)
+        with ExitStack() as beside:
+            here = _measure(rounds, candidates, _Bench(beside).measure)
+    circumstances = _circumstances(rounds)
+    if as_json:
+        _print_json(circumstances, here, away)
+    else:
+        _print_tables(circumstances, here, away)
+    if plot:
+        draw(_plotted(here, away), circumstances)
+    ours = [*here[OURS], *(each for measured in away.values() for each in measured[OURS])]
+    return 1 if any(each["failed"] for each in ours) else 0
+
+
+def _measure(
+    rounds: int,
+    candidates: Mapping[str, tuple[Path, str]],
+    measure: Callable[[Path, str], Figures],
+) -> Measured:
+    """Each candidate's figures of each round; they take turns in random order."""
+    measured: Measured = {name: [] for name in candidates}
+    for number in range(rounds):
+        for name in random.sample(list(candidates), len(candidates)):
+            print(f"\rround {number + 1} of {rounds}: {name:<20}", end="", file=sys.stderr)
+            measured[name].append(measure(*candidates[name]))
+    print("\r" + " " * 60 + "\r", end="", file=sys.stderr)
     return measured
+
+
+def _print_tables(
+    circumstances: Mapping[str, Json], here: Measured, away: Mapping[Distance, Measured]
+) -> None:
+    print("{date}, {cores} cores, Python {python}, {rounds} rounds".format(**circumstances))
+    print("Medians; behind them the ratio to the floor, and the goal for ours.")
+    for distance, measured in away.items():
+        print(f"\nTLS; {distance}")
+        print_table(measured, SHOWN_AWAY)
+    print("\nBeside each other, without TLS")
+    print_table(here)
+
+
+def _print_json(
+    circumstances: Mapping[str, Json], here: Measured, away: Mapping[Distance, Measured]
+) -> None:
+    tables = {"beside each other": (here, SHOWN)}
+    tables |= {str(distance): (measured, SHOWN_AWAY) for distance, measured in away.items()}
+    told = {
+        title: {
+            name: {"medians": medians(each, shown), "ratios": ratios(each, table[FLOOR], shown)}
+            for name, each in table.items()
+        }
+        for title, (table, shown) in tables.items()
+    }
+    print(json.dumps({**circumstances, **told}))
+
+
+def _plotted(here: Measured, away: Mapping[Distance, Measured]) -> dict[str, list[float]]:
+    """What the README's picture shows of ours and of the straightforward version."""
+    rows = {}
+    for distance, measured in away.items():
+        for figure in ("warm", "first", "start"):
+            title = f"{distance.name}: {SHOWN_AWAY[figure].title}"
+            rows[title] = [_ratio(measured, name, figure, SHOWN_AWAY) for name in COMPARED]
+    rows |= {
+        SHOWN[figure].title: [_ratio(here, name, figure, SHOWN) for name in COMPARED]
+        for figure in PLOTTED
+    }
+    return rows
+
+
+def _ratio(measured: Measured, name: str, figure: str, shown: Shown) -> float:
+    return ratios(measured[name], measured[FLOOR], shown)[figure] or 0.0
 
 
 class _Bench:
@@ -99,21 +163,21 @@ class _Bench:
             self._deliver(vercel, WARM_UP, 16)
             many, cpu_many = self._deliver(vercel, AT_ONCE, 16)
             burst, _ = self._deliver(vercel, BURST, BURST)
-            return Figures(
-                p50=one.quantile(0.5) * 1000,
-                p99=one.quantile(0.99) * 1000,
-                cpu_one=cpu_one * 1000,
-                cpu_many=cpu_many * 1000,
-                throughput=many.throughput,
-                slowest_many=many.quantile(1) * 1000,
-                slowest_burst=burst.quantile(1) * 1000,
-                cold=cold * 1000,
-                memory=load.memory(vercel.pid) / 1e6,
-                statements=statements / ONE_BY_ONE,
-                database_connections=to_database,
-                callback_connections=to_callback,
-                failed=sum(each.failed for each in (start, one, many, burst)),
-            )
+            return {
+                "p50": one.quantile(0.5) * 1000,
+                "p99": one.quantile(0.99) * 1000,
+                "cpu_one": cpu_one * 1000,
+                "cpu_many": cpu_many * 1000,
+                "throughput": many.throughput,
+                "slowest_many": many.quantile(1) * 1000,
+                "slowest_burst": burst.quantile(1) * 1000,
+                "cold": cold * 1000,
+                "memory": load.memory(vercel.pid) / 1e6,
+                "statements": statements / ONE_BY_ONE,
+                "database_connections": to_database,
+                "callback_connections": to_callback,
+                "failed": sum(each.failed for each in (start, one, many, burst)),
+            }
 
     def _deliver(self, vercel: Vercel, count: int, at_once: int) -> tuple[load.Load, float]:
         """What came of it, and the CPU in seconds that each delivery took."""

@@ -2,29 +2,12 @@
 
 import statistics
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
-from lib.jsontext import Json
 from lib.local.trials.bench.candidates import FLOOR
 
-
-@dataclass(frozen=True, slots=True)
-class Figures:
-    """Of one candidate in one round: milliseconds, megabytes and counts."""
-
-    p50: float
-    p99: float
-    cpu_one: float
-    cpu_many: float
-    throughput: float
-    slowest_many: float
-    slowest_burst: float
-    cold: float
-    memory: float
-    statements: float
-    database_connections: float
-    callback_connections: float
-    failed: float
+type Figures = Mapping[str, float]
+"""Of one candidate in one round: milliseconds, megabytes and counts, by the figure's name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +19,10 @@ class Figure:
     goal: str
 
 
-SHOWN = {
+type Shown = Mapping[str, Figure]
+"""What a table shows, by the figure's name."""
+
+SHOWN: Shown = {
     "p50": Figure("one at a time, median", "{:.2f} ms", "at most 1.15"),
     "p99": Figure("one at a time, 99th percentile", "{:.2f} ms", "at most 1.5"),
     "cpu_one": Figure("CPU a delivery, one at a time", "{:.2f} ms", "at most 1.15"),
@@ -51,42 +37,45 @@ SHOWN = {
     "callback_connections": Figure("new connections to ModelRiver, warm", "{:.0f}", "0"),
     "failed": Figure("not answered 200", "{:.0f}", "0"),
 }
+SHOWN_AWAY: Shown = {
+    "warm": Figure("warm, median", "{:.1f} ms", "at most 1.05"),
+    "first": Figure("first delivery of a fresh instance", "{:.0f} ms", "at most 1.0"),
+    "start": Figure("process start to first 200", "{:.0f} ms", "at most 1.05"),
+    "failed": Figure("not answered 200", "{:.0f}", "0"),
+}
 AT_WORST = {"database_connections", "callback_connections", "failed"}
 """Of these the worst round is shown."""
 PLOTTED = ("p50", "p99", "cpu_one", "cpu_many", "slowest_burst", "cold", "memory")
 
 
-def medians(rounds: list[Figures]) -> dict[str, float]:
+def medians(rounds: list[Figures], shown: Shown = SHOWN) -> dict[str, float]:
     """The median of each figure; of what should be zero, the most."""
-    chosen = {figure: max if figure in AT_WORST else statistics.median for figure in SHOWN}
-    return {figure: chosen[figure](asdict(each)[figure] for each in rounds) for figure in SHOWN}
+    chosen = {figure: max if figure in AT_WORST else statistics.median for figure in shown}
+    return {figure: chosen[figure](each[figure] for each in rounds) for figure in shown}
 
 
-def ratios(rounds: list[Figures], floor: list[Figures]) -> dict[str, float | None]:
+def ratios(
+    rounds: list[Figures], floor: list[Figures], shown: Shown = SHOWN
+) -> dict[str, float | None]:
     """The median of each round's ratio, so that a machine that grows slower takes no side."""
-    pairs = [(asdict(each), asdict(base)) for each, base in zip(rounds, floor, strict=True)]
+    pairs = list(zip(rounds, floor, strict=True))
     return {
         figure: statistics.median(each[figure] / base[figure] for each, base in pairs)
         if all(base[figure] for _, base in pairs)
         else None
-        for figure in SHOWN
+        for figure in shown
     }
 
 
-def print_table(
-    circumstances: Mapping[str, Json],
-    medians: Mapping[str, Mapping[str, float]],
-    ratios: Mapping[str, Mapping[str, float | None]],
-) -> None:
+def print_table(measured: Mapping[str, list[Figures]], shown: Shown = SHOWN) -> None:
     """A line for each figure, a column for each candidate."""
-    words = "{date}, {cores} cores, Python {python}, {rounds} rounds"
-    print(words.format(**circumstances))
-    print("Medians; behind them the ratio to the floor, and the goal for ours.\n")
-    print(f"{'':<40}" + "".join(f"{name:>22}" for name in medians) + f"{'goal':>14}")
-    for figure, shown in SHOWN.items():
+    print(f"{'':<40}" + "".join(f"{name:>22}" for name in measured) + f"{'goal':>14}")
+    middle = {name: medians(each, shown) for name, each in measured.items()}
+    compared = {name: ratios(each, measured[FLOOR], shown) for name, each in measured.items()}
+    for figure, line in shown.items():
         cells = []
-        for name, values in medians.items():
-            ratio = ratios[name][figure]
-            cell = shown.form.format(values[figure])
+        for name, values in middle.items():
+            ratio = compared[name][figure]
+            cell = line.form.format(values[figure])
             cells.append(cell if name == FLOOR or ratio is None else f"{cell} ({ratio:5.2f})")
-        print(f"{shown.title:<40}" + "".join(f"{cell:>22}" for cell in cells) + f"{shown.goal:>14}")
+        print(f"{line.title:<40}" + "".join(f"{cell:>22}" for cell in cells) + f"{line.goal:>14}")

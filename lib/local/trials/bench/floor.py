@@ -10,9 +10,11 @@ import http.client
 import json
 import os
 import queue
+import ssl
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
 
+import certifi
 import psycopg
 
 ThreadingHTTPServer.request_queue_size = 1024
@@ -24,6 +26,7 @@ INSERT = (
     "INSERT INTO ai_content (title, body, category, metadata, channel_id, event_name)"
     " VALUES (%s, %s, %s, %s, %s, %s) RETURNING id, created_at"
 )
+TLS = ssl.create_default_context(cafile=certifi.where()) if ORIGIN.scheme == "https" else None
 # The runtime has a new thread for each request, so what is kept is handed from one to the next.
 kept: queue.SimpleQueue[tuple[psycopg.Connection, http.client.HTTPConnection]] = queue.SimpleQueue()
 
@@ -43,7 +46,11 @@ class handler(BaseHTTPRequestHandler):  # noqa: N801
         except queue.Empty:
             url = os.environ["DATABASE_URL"]
             database = psycopg.connect(url, autocommit=True, prepare_threshold=None)
-            modelriver = http.client.HTTPConnection(ORIGIN.hostname or "", ORIGIN.port)
+            modelriver = (
+                http.client.HTTPSConnection(ORIGIN.hostname or "", ORIGIN.port, context=TLS)
+                if TLS
+                else http.client.HTTPConnection(ORIGIN.hostname or "", ORIGIN.port)
+            )
         row = database.execute(
             INSERT,
             (
