@@ -118,12 +118,17 @@ class Destination:
     def _serve(self, client: socket.socket) -> None:
         with contextlib.suppress(OSError), client, client.makefile("rb") as incoming:
             while line := incoming.readline():
-                path, length = urlsplit(line.split()[1].decode()).path, 0
+                method, target, _ = line.decode().split()
+                length = 0
                 while (header := incoming.readline()).strip():
                     name, _, value = header.partition(b":")
                     length = int(value) if name.lower() == b"content-length" else length
                 body = incoming.read(length)
-                if len(body) < length or not self._answer(client, path, body):
+                if len(body) < length:
+                    return
+                if method == "HEAD":  # a connection that is opened ahead
+                    client.sendall(_OK)
+                elif not self._answer(client, urlsplit(target).path, body):
                     return
 
     def _answer(self, client: socket.socket, path: str, body: bytes) -> bool:

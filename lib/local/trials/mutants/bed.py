@@ -50,6 +50,10 @@ class Bed:
     def __exit__(self, *_: object) -> None:
         shutil.rmtree(self._folder, ignore_errors=True)
 
+    def read(self, path: str) -> str:
+        """A file as it was when it was copied."""
+        return (self._folder / path).read_text()
+
     @property
     def output(self) -> str:
         """What the last tests said, in the end."""
@@ -60,8 +64,7 @@ class Bed:
 
         False, too, where they take longer than `within` seconds.
         """
-        file = self._folder / path
-        kept = file.read_text()
+        file, kept = self._folder / path, self.read(path)
         file.write_text(text)
         try:
             return self._run(tests, within) == 0

@@ -23,7 +23,7 @@ ROOMS = {
     if path.stem != "__init__"
 }
 """By the path of each file of the function's, its name."""
-TESTED_BY_ANOTHER = {"errors": "webhook"}
+TESTED_BY_ANOTHER = {"errors": "webhook", "incoming": "callback_connection"}
 STACK = tuple(f"tests/stack/test_{name}.py" for name in ("answers", "deliveries", "stranger"))
 """What a mutant that its room's own tests did not notice is put before."""
 SESSION = LOCAL / "mutants.jsonl"
@@ -68,11 +68,11 @@ def run(
     findings, reasons = Findings(), equivalents()
     session = Session(None if sample else SESSION)
     some: Callable[[list[Change]], list[Change]] = partial(_some, sample) if sample else list
-    made = {path: mutants(path, (ROOT / path).read_text(), some) for path in paths}
-    if not sample:
-        findings.stale += gone(made, reasons)
-    total, done = sum(map(len, made.values())), 0
     with Bed() as bed:
+        made = {path: mutants(path, bed.read(path), some) for path in paths}
+        if not sample:
+            findings.stale += gone(made, reasons)
+        total, done = sum(map(len, made.values())), 0
         for path, each in made.items():
             tests = [own_tests(path)] if own_tests_only else [own_tests(path), *STACK]
             judge = _Judge(bed, tests, session)
@@ -133,7 +133,7 @@ class _Judge:
         """Seconds after which the tests hang: they are timed once, without a change."""
         if test not in self._patience:
             began = time.monotonic()
-            if not self._bed.passes([test], mutant.path, (ROOT / mutant.path).read_text(), 600):
+            if not self._bed.passes([test], mutant.path, self._bed.read(mutant.path), 600):
                 raise Problem(f"{test} fails without any mutant:\n{self._bed.output}")
             self._patience[test] = 20 + 4 * (time.monotonic() - began)
         return self._patience[test]
