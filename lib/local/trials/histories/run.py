@@ -4,7 +4,7 @@ import contextlib
 import time
 from collections.abc import Iterator
 
-from hypothesis import HealthCheck, Phase, assume, seed, settings
+from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis.database import DirectoryBasedExampleDatabase
 from hypothesis.stateful import run_state_machine_as_test
 
@@ -24,6 +24,10 @@ SETTINGS = settings(
     report_multiple_bugs=False,
     suppress_health_check=list(HealthCheck),
 )
+
+
+class _Over(BaseException):
+    """The time is. No Exception, which Hypothesis would take for a failure."""
 
 
 @contextlib.contextmanager
@@ -48,11 +52,12 @@ def run(seconds: int) -> int:
     class Bounded(History):
         def __init__(self) -> None:
             nonlocal played
-            assume(time.monotonic() < end_at)
+            if time.monotonic() > end_at:
+                raise _Over
             super().__init__()
             played += 1
 
-    with parts():
-        while time.monotonic() < end_at:
+    with parts(), contextlib.suppress(_Over):
+        while True:
             run_state_machine_as_test(seed(time.time_ns())(Bounded), settings=SETTINGS)
     return played
