@@ -69,6 +69,9 @@ chaos: $(READY)  ## Break everything while AI results are delivered, and count (
 fuzz: $(READY)  ## Feed the function mangled deliveries, guided by coverage (ARGS="--seconds 600")
 	@$(LOCAL) fuzz $(ARGS)
 
+mutants: $(READY)  ## Put each small mistake into the function, and list what no test notices (ARGS="pure --sample 20")
+	@$(LOCAL) mutants $(ARGS)
+
 soak: $(READY)  ## Deliver 50,000 AI results to one instance, and watch its memory
 	@$(LOCAL) soak $(ARGS)
 
@@ -103,4 +106,4 @@ $(READY): requirements.txt requirements-dev.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $@
 
-.PHONY: demo dev parts test check schema send status build preview cleanup production chaos fuzz soak bench bench-scale pins screenshots clean help
+.PHONY: demo dev parts test check schema send status build preview cleanup production chaos fuzz mutants soak bench bench-scale pins screenshots clean help

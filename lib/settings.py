@@ -79,7 +79,7 @@ class Settings:
 def webhook_secrets(environment: Mapping[str, str]) -> tuple[bytes, ...]:
     """One secret, or several while rotating, separated by blanks or commas."""
     listed = _LIST.split(_required(environment, "MODELRIVER_WEBHOOK_SECRET"))
-    return tuple(secret.encode("utf-8", "surrogateescape") for secret in filter(None, listed))
+    return tuple(secret.encode() for secret in filter(None, listed))
 
 
 def api_key(environment: Mapping[str, str]) -> str:

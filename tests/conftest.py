@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 
 from lib.local.commands.running import FOLDER
 from lib.local.database import Connection, connect
@@ -28,6 +28,15 @@ settings.register_profile(
     "busy",
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+# Whether a mutant is noticed must not change from one run to the next.
+settings.register_profile(
+    "mutants",
+    settings.get_profile("busy"),
+    max_examples=25,
+    derandomize=True,
+    database=None,
+    phases=[Phase.explicit, Phase.generate],
 )
 settings.load_profile("busy")
 

@@ -20,6 +20,7 @@ COMMANDS = {
     "production": "check the schema, deploy, deliver one AI result",
     "chaos": "break everything while AI results are delivered, and count",
     "fuzz": "feed the function mangled deliveries",
+    "mutants": "put each small mistake into the function, and see whether a test notices",
     "bench": "latency, CPU and cold start, as ratios",
     "bench-scale": "1 to 8 instances before one PgBouncer",
     "soak": "drive one instance for long, then with bursts",

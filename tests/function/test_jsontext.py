@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 
 from lib.errors import InvalidBody
-from lib.jsontext import MAX_DEPTH, Json, coalesce, dump, find_member, parse, to_text
+from lib.jsontext import MAX_DEPTH, MAX_MEMBERS, Json, coalesce, dump, find_member, parse, to_text
 from tests.support import json_values
 
 
@@ -125,3 +125,27 @@ def test_find_member(text: str, found: str | None) -> None:
 
 def test_find_member_of_what_is_no_text() -> None:
     assert find_member(b'{"data":"\xff"}', "data") is None
+
+
+@pytest.mark.parametrize(("others", "found"), [(MAX_MEMBERS - 1, True), (MAX_MEMBERS, False)])
+@pytest.mark.parametrize("place", ["first", "last"])
+def test_find_member_among_so_many_and_no_more(others: int, found: bool, place: str) -> None:
+    members = [f'"{number}":0' for number in range(others)]
+    members.insert(0 if place == "first" else others, '"data":1')
+    span = find_member(f"{{{','.join(members)}}}".encode(), "data")
+    assert (span is not None) == found
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (b"{", "JSONDecodeError"),
+        (b"\xff", "UnicodeDecodeError"),
+        (b"[" * (MAX_DEPTH + 1) + b"]" * (MAX_DEPTH + 1), "nested too deep"),
+        (b'{"a":' * (MAX_DEPTH + 1) + b"1" + b"}" * (MAX_DEPTH + 1), "nested too deep"),
+    ],
+)
+def test_the_reason_tells_what_is_wrong(text: bytes, reason: str) -> None:
+    with pytest.raises(InvalidBody) as caught:
+        parse(text)
+    assert caught.value.reason == reason

@@ -115,6 +115,10 @@ def test_one_secret_of_several_in_quotes() -> None:
         Settings.of({**GOOD, "MODELRIVER_WEBHOOK_SECRET": 'new, "old", older'})
 
 
+def test_a_key_of_one_letter_is_there() -> None:
+    assert Settings.of({**GOOD, "MODELRIVER_API_KEY": "X"}).api_key == "X"
+
+
 def test_letters_that_are_at_home_in_a_secret() -> None:
     secrets = "a\"b c=d E=f g\\nh i'j"
     settings = Settings.of({**GOOD, "MODELRIVER_WEBHOOK_SECRET": secrets})
@@ -168,3 +172,10 @@ def test_the_direct_url_is_read_by_the_same_rules() -> None:
 )
 def test_origin(url: str, origin: str) -> None:
     assert str(Origin.of(url)) == origin
+
+
+def test_a_url_may_be_of_so_many_characters_and_no_more() -> None:
+    longest = "https://a.test/".ljust(2048, "a")
+    assert str(Origin.of(longest)) == "https://a.test"
+    with pytest.raises(ValueError, match=r"^not an http or https URL without credentials$"):
+        Origin.of(f"{longest}a")

@@ -121,6 +121,25 @@ def test_an_upper_case_signature_is_refused() -> None:
         verify(b"{}", {"mr-signature": sign(b"{}").upper()}, [b"secret"], NOW)
 
 
+@pytest.mark.parametrize(
+    ("headers", "reason"),
+    [
+        ({}, "no signature matches, and there is no timestamp"),
+        ({"x-modelriver-timestamp": str(NOW)}, "no signature matches"),
+        (timestamped(b"1", NOW - MAX_AGE - 1), "signed too long ago, or ahead of our clock"),
+    ],
+)
+def test_the_reason_tells_what_is_wrong(headers: dict[str, str], reason: str) -> None:
+    with pytest.raises(InvalidSignature) as caught:
+        verify(b'{"data":1}', headers, [b"secret"], NOW)
+    assert caught.value.reason == reason
+
+
+def test_a_signature_that_is_no_text_is_refused() -> None:
+    with pytest.raises(InvalidSignature):
+        verify(b"{}", {"mr-signature": "\udcff"}, [b"secret"], NOW)
+
+
 def test_a_signature_by_no_secret_at_all_is_refused() -> None:
     with pytest.raises(InvalidSignature):
         verify(b"{}", {"mr-signature": sign(b"{}", b"")}, [], NOW)

@@ -1,8 +1,8 @@
 """Mangled deliveries without end, guided by the branches that they reach (libFuzzer, by atheris).
 
-Two targets in turn: the pure rooms, with bodies that are signed so that they get past the first
-door; and the HTTP edge, with whatever bytes on a real socket. Anything but a defined answer ends
-the run, with the input that did it.
+Three targets in turn: the pure rooms, with bodies that are signed so that they get past the first
+door; the HTTP edge, with whatever bytes on a real socket; and whole histories, which Hypothesis
+makes up. Anything but a defined answer ends the run, with the input that did it.
 """
 
 import hashlib
@@ -18,8 +18,9 @@ from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 from lib.local.standins.process import PartMissing
+from lib.local.trials.histories import run as histories
 
-TARGETS = ("rooms", "edge")
+TARGETS = ("rooms", "edge", "histories")
 SECRET = b"whsec-fuzz"
 NOW = 1_767_616_500
 SEEDS = (
@@ -30,6 +31,7 @@ SEEDS = (
     b'"callback_url":"u","timestamp":1767616496}',
     b'2{"data":"\\ud83d\\u0000","callback_url":7,"d\\u0061ta":1}',
 )
+_FIGURES = ("number_of_executed_units", "new_units_added", "histories played")
 REQUESTS = (
     b"POST / HTTP/1.1\r\nContent-Length: 2\r\n\r\n{}",
     b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n2;x=y\r\n{}\r\n0\r\nT: v\r\n\r\n",
@@ -39,17 +41,22 @@ REQUESTS = (
 
 
 def run(target: str | None, seconds: int) -> int:
-    """Fuzz one target, or each for half the time. Raises PartMissing where there is no fuzzer."""
+    """Fuzz one target, or each for its share of the time. Raises PartMissing or NotStarted."""
+    if target == "histories":
+        print(f"  histories played {histories.run(seconds)}")
+        return 0
     require()
     if target:
         _fuzz(target, seconds)  # ends the process
+    share = max(1, seconds // len(TARGETS))
     for each in TARGETS:
-        print(f"{each}: {seconds // 2} s", flush=True)
-        options = ["--target", each, "--seconds", str(seconds // 2)]
-        command = [sys.executable, "-m", "lib.local", "fuzz", *options]
+        print(f"{each}: {share} s", flush=True)
+        command = [sys.executable, "-m", "lib.local", "fuzz", "--target", each]
+        command += ["--seconds", str(share)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
-        figures = re.findall(r"(number_of_executed_units|new_units_added): +(\d+)", done.stderr)
-        print("  " + ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in figures))
+        said = re.findall(r"(\w+(?: \w+)*):? +(\d+)$", done.stdout + done.stderr, re.MULTILINE)
+        figures = [f"{name.replace('_', ' ')} {value}" for name, value in said if name in _FIGURES]
+        print("  " + ", ".join(figures))
         if done.returncode:
             print(done.stdout + done.stderr)
             return 1

@@ -1,0 +1,167 @@
+"""Mutants against the tests: which are noticed, which are not, and which nobody could notice."""
+
+import hashlib
+import json
+import random
+import time
+import tomllib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+from lib.local.problem import Problem
+from lib.local.project import LOCAL, ROOT
+from lib.local.trials.mutants.bed import Bed
+from lib.local.trials.mutants.mutation import Change, Mutant, mutants
+
+PURE = ("signature", "event", "content", "jsontext", "settings")
+"""Rooms whose tests start nothing."""
+ROOMS = {
+    str(path.relative_to(ROOT)): path.stem
+    for path in [*sorted(ROOT.glob("lib/*.py")), *sorted(ROOT.glob("api/*.py"))]
+    if path.stem != "__init__"
+}
+"""By the path of each file of the function's, its name."""
+TESTED_BY_ANOTHER = {"errors": "webhook", "incoming": "callback_connection"}
+STACK = tuple(f"tests/stack/test_{name}.py" for name in ("answers", "deliveries", "stranger"))
+"""What a mutant that its room's own tests did not notice is put before."""
+SESSION = LOCAL / "mutants.jsonl"
+EQUIVALENT = Path(__file__).with_name("equivalent.toml")
+
+type Key = tuple[str, str, str]
+
+
+@dataclass(slots=True)
+class Findings:
+    """What a run has found."""
+
+    killed: int = 0
+    survivors: list[Mutant] = field(default_factory=list)
+    stale: list[str] = field(default_factory=list)
+    """Entries of the list of equivalent mutants that are wrong, and why."""
+
+
+def equivalents() -> dict[Key, str]:
+    """The mutants that behave as the function does, each with its reason."""
+    listed = tomllib.loads(EQUIVALENT.read_text())["equivalent"]
+    return {
+        (each["path"], before, after): each["reason"]
+        for each in listed
+        for before, after in each["changes"]
+    }
+
+
+def run(
+    paths: Sequence[str],
+    *,
+    sample: int | None,
+    own_tests_only: bool,
+    on_progress: Callable[[int, int, Findings], None],
+) -> Findings:
+    """Test all mutants of these files, or of each as many as `sample` says, the same every time.
+
+    What was killed before, as the same text of a file, is not tested again, unless in a sample.
+    Raises Problem where the
+    tests fail without any change.
+    """
+    findings, reasons = Findings(), equivalents()
+    session = Session(None if sample else SESSION)
+    some: Callable[[list[Change]], list[Change]] = partial(_some, sample) if sample else list
+    with Bed() as bed:
+        made = {path: mutants(path, bed.read(path), some) for path in paths}
+        if not sample:
+            findings.stale += gone(made, reasons)
+        total, done = sum(map(len, made.values())), 0
+        for path, each in made.items():
+            tests = [own_tests(path)] if own_tests_only else [own_tests(path), *STACK]
+            judge = _Judge(bed, tests, session)
+            for mutant in each:
+                _enter(
+                    findings, mutant, noticed=judge.notices(mutant), is_listed=mutant.key in reasons
+                )
+                done += 1
+                on_progress(done, total, findings)
+    return findings
+
+
+def gone(made: Mapping[str, Sequence[Mutant]], listed: Iterable[Key]) -> list[str]:
+    """Of all mutants that are made of these files, those that are listed and not among them."""
+    known = {mutant.key for each in made.values() for mutant in each}
+    return [
+        f"{path}: {before} => {after}: there is no such mutant"
+        for path, before, after in listed
+        if path in made and (path, before, after) not in known
+    ]
+
+
+def own_tests(path: str) -> str:
+    name = ROOMS[path]
+    return f"tests/function/test_{TESTED_BY_ANOTHER.get(name, name)}.py"
+
+
+def _some(count: int, changes: list[Change]) -> list[Change]:
+    return random.Random(0).sample(changes, min(count, len(changes)))
+
+
+def _enter(findings: Findings, mutant: Mutant, *, noticed: bool, is_listed: bool) -> None:
+    if noticed and is_listed:
+        findings.stale.append(f"{mutant}: a test notices it")
+    elif noticed:
+        findings.killed += 1
+    elif not is_listed:
+        findings.survivors.append(mutant)
+
+
+class _Judge:
+    """Puts a file's mutants before its tests, one file of tests after another."""
+
+    def __init__(self, bed: Bed, tests: Sequence[str], session: "Session") -> None:
+        self._bed, self._tests, self._session = bed, tests, session
+        self._patience: dict[str, float] = {}
+
+    def notices(self, mutant: Mutant) -> bool:
+        if self._session.was_killed(mutant):
+            return True
+        for test in self._tests:
+            if not self._bed.passes([test], mutant.path, mutant.text, self._within(test, mutant)):
+                self._session.kill(mutant, test)
+                return True
+        return False
+
+    def _within(self, test: str, mutant: Mutant) -> float:
+        """Seconds after which the tests hang: they are timed once, without a change."""
+        if test not in self._patience:
+            began = time.monotonic()
+            if not self._bed.passes([test], mutant.path, self._bed.read(mutant.path), 600):
+                raise Problem(f"{test} fails without any mutant:\n{self._bed.output}")
+            self._patience[test] = 20 + 4 * (time.monotonic() - began)
+        return self._patience[test]
+
+
+class Session:
+    """Which mutants were killed; kept from one run to the next, where there is a path."""
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        self._killed = {str(json.loads(line)["digest"]) for line in self._lines()}
+
+    def was_killed(self, mutant: Mutant) -> bool:
+        return _digest(mutant) in self._killed
+
+    def kill(self, mutant: Mutant, test: str) -> None:
+        digest = _digest(mutant)
+        self._killed.add(digest)
+        said = {"digest": digest, "by": test, "line": mutant.line, "after": mutant.after}
+        if self._path:
+            self._path.parent.mkdir(exist_ok=True)
+            with self._path.open("a") as file:
+                file.write(json.dumps(said) + "\n")
+
+    def _lines(self) -> Iterator[str]:
+        if self._path and self._path.exists():
+            yield from self._path.read_text().splitlines()
+
+
+def _digest(mutant: Mutant) -> str:
+    return hashlib.sha256(f"{mutant.path}\n{mutant.text}".encode()).hexdigest()

@@ -1,0 +1,44 @@
+"""README.md beside this file: what it says of the tests is so."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from lib.errors import DeliveryError
+
+PAGE = Path(__file__).with_name("README.md").read_text()
+NAMED = re.compile(r"`([\w/]+\.py)::(test_\w+)`")
+OTHER_OUTCOMES = {"called_back", "known", "ignored", "ai_failed"}
+"""What the log says of a delivery that did not end in an error."""
+
+
+def rows() -> list[list[str]]:
+    """The cells of each line of the two tables, which have three columns."""
+    lines = [line for line in PAGE.splitlines() if line.startswith("| ")]
+    cells = [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines]
+    return [row for row in cells if len(row) == 3 and row[-1] not in {"kept by", "---"}]
+
+
+def test_each_test_that_is_named_is_there() -> None:
+    named = {f"tests/{path}::{test}" for path, test in NAMED.findall(PAGE)}
+    files = sorted({each.partition("::")[0] for each in named})
+    collected = subprocess.run(
+        [sys.executable, "-m", "pytest", "--collect-only", "-p", "no:xdist", *files],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    there = {line.partition("[")[0] for line in collected.splitlines()}
+    assert named - there == set()
+
+
+def test_each_promise_and_each_situation_has_a_test() -> None:
+    assert [row[0] for row in rows() if NAMED.findall(row[-1]) == []] == []
+    assert [row[0] for row in rows() if row[0].isdigit()] == list("123456")
+
+
+def test_each_outcome_of_a_delivery_is_on_the_page() -> None:
+    outcomes = {each.outcome for each in DeliveryError.__subclasses__()} | OTHER_OUTCOMES
+    on_the_page = {name for row in rows() for name in re.findall(r"^`(\w+)`$", row[1])}
+    assert on_the_page == outcomes
