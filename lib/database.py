@@ -90,12 +90,7 @@ class Database:
 
     def __init__(self, url: str) -> None:
         """Raises Misconfigured where libpq cannot make sense of `url`; connects to nothing."""
-        try:
-            host = str(conninfo_to_dict(url).get("host", ""))
-        except psycopg.ProgrammingError:
-            raise Misconfigured("DATABASE_URL is not a URL that libpq takes") from None
-        if host.endswith(".neon.tech") and "-pooler" not in host:
-            _logger.warning('{"outcome":"warning","reason":"DATABASE_URL is not the pooled one"}')
+        _look_at(url)
         self._pool = ConnectionPool(
             url,
             connection_class=BoundedConnection,
@@ -188,3 +183,12 @@ class Database:
         except psycopg.OperationalError as error:  # the pool's own are among these
             fault = BoundedConnection.last_fault
             raise DatabaseUnavailable(f"{type(error).__name__} {fault}".strip()) from None
+
+
+def _look_at(url: str) -> None:
+    try:
+        host = str(conninfo_to_dict(url).get("host", ""))
+    except psycopg.ProgrammingError:
+        raise Misconfigured("DATABASE_URL is not a URL that libpq takes") from None
+    if host.endswith(".neon.tech") and "-pooler" not in host:
+        _logger.warning('{"outcome":"warning","reason":"DATABASE_URL is not the pooled one"}')

@@ -60,33 +60,23 @@ def read(signed: SignedDocument, headers: Mapping[str, str]) -> AiGenerated | No
     waits. `headers` has names in lower case. Raises InvalidBody, and InvalidSignature where an
     old signature does not cover a channel.
     """
-    body, data, body_is_signed = _open(signed)
-    if body_is_signed and "ai_response" in body:
-        envelope: Members = body
-    else:
-        envelope = _object(data) if _is_envelope(data) else {"data": data}
-    response, ai_result = _ai_response(envelope)
-
-    believed = [envelope, body] if body_is_signed else [envelope]
+    body, data, envelope = _open(signed)
+    believed = [envelope] if signed.envelope else [envelope, body]
     anywhere = [*believed, body, _object(data), _from_headers(headers)]
     callback_url = _first("callback_url", anywhere, _is_given)
     other_type = _first("type", believed, lambda kind: kind not in (None, _AI_GENERATED))
     if callback_url is None or other_type is not None:
         return None
 
-    if signed.is_stale and _first("channel_id", anywhere[:-1], _is_identifier) is None:
-        raise InvalidSignature(STALE)
-    # Without any channel, the result and where to call back tell a delivery from others.
-    digest = _digest(signed.text + to_text(callback_url).encode())
-    channel_id = coalesce(_first("channel_id", anywhere, _is_identifier), digest)
+    response, ai_result = _ai_response(envelope)
+    error = _first("error", [response, envelope, body], _is_error)
     event = _first("event", believed)
     return AiGenerated(
-        channel_id=_key(channel_id),
+        channel_id=_channel(signed, anywhere, to_text(callback_url)),
         event=None if event is None else _key(event),
         ai_result=ai_result,
         # Nothing is stored because of it, so it may stand beside a signed null, too.
-        ai_failed=ai_result is None
-        and _first("error", [response, envelope, body], _is_error) is not None,
+        ai_failed=ai_result is None and error is not None,
         customer_data=coalesce(_first("customer_data", believed), _first("cached_data", believed)),
         meta=_object(_first("meta", [*believed, response], _has_members)),
         callback_url=to_text(callback_url),
@@ -94,14 +84,26 @@ def read(signed: SignedDocument, headers: Mapping[str, str]) -> AiGenerated | No
     )
 
 
-def _open(signed: SignedDocument) -> tuple[Members, Json, bool]:
-    """The body, its `data`, and whether the body is signed; `data` always is."""
+def _open(signed: SignedDocument) -> tuple[Members, Json, Members]:
+    """The body, its `data`, and the one of both that is the envelope; bare, `data` has none."""
     document = parse(signed.text)
     if signed.envelope is not None:
-        return _object(parse(signed.envelope)), document, False
-    if not isinstance(document, dict):
+        body, data = _object(parse(signed.envelope)), document
+    elif isinstance(document, dict):
+        body, data = document, document.get("data")
+        if "ai_response" in body:
+            return body, data, body
+    else:
         raise InvalidBody("not an object")
-    return document, document.get("data"), True
+    return body, data, _object(data) if _is_envelope(data) else {"data": data}
+
+
+def _channel(signed: SignedDocument, places: list[Members], callback_url: str) -> str:
+    """The channel, or where there is none a digest of what tells a delivery from others."""
+    found = _first("channel_id", places, _is_identifier)
+    if signed.is_stale and _first("channel_id", places[:-1], _is_identifier) is None:
+        raise InvalidSignature(STALE)
+    return _digest(signed.text + callback_url.encode()) if found is None else _key(found)
 
 
 def _is_envelope(data: Json) -> bool:

@@ -5,6 +5,7 @@ import shutil
 import uuid
 from collections.abc import Callable
 from http.client import HTTPConnection
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -80,6 +81,11 @@ def problems(output: Path) -> list[str]:
 
 def test_what_lands_on_vercel_is_what_should(output: Path) -> None:
     assert problems(output) == []
+
+
+def test_the_tests_run_on_the_runtime_that_is_bundled(output: Path) -> None:
+    (bundled,) = (output / FUNCTION).rglob("vercel_runtime-*.dist-info")
+    assert bundled.name == f"vercel_runtime-{version('vercel-runtime')}.dist-info"
 
 
 def test_the_built_function_does_its_job(
