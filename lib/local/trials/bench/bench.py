@@ -30,11 +30,9 @@ from lib.local.trials import load
 from lib.local.trials.bench.candidates import CANDIDATES, FLOOR, OURS, STRAIGHTFORWARD
 from lib.local.trials.bench.far import FAR, NEAR, Deployed, Distance
 from lib.local.trials.bench.figures import (
-    PLOTTED,
     SHOWN,
     SHOWN_AWAY,
     Figures,
-    Shown,
     medians,
     print_table,
     ratios,
@@ -72,7 +70,7 @@ def run(rounds: int, *, as_json: bool, against: str | None, plot: bool) -> int:
     else:
         _print_tables(circumstances, here, away)
     if plot:
-        draw(_plotted(here, away), circumstances)
+        draw(_plotted(away), circumstances)
     ours = [*here[OURS], *(each for measured in away.values() for each in measured[OURS])]
     return 1 if any(each["failed"] for each in ours) else 0
 
@@ -119,22 +117,18 @@ def _print_json(
     print(json.dumps({**circumstances, **told}))
 
 
-def _plotted(here: Measured, away: Mapping[Distance, Measured]) -> dict[str, list[float]]:
+def _plotted(away: Mapping[Distance, Measured]) -> dict[str, list[float]]:
     """What the README's picture shows of ours and of the straightforward version."""
     rows = {}
     for distance, measured in away.items():
         for figure in ("warm", "first", "start"):
             title = f"{distance.name}: {SHOWN_AWAY[figure].title}"
-            rows[title] = [_ratio(measured, name, figure, SHOWN_AWAY) for name in COMPARED]
-    rows |= {
-        SHOWN[figure].title: [_ratio(here, name, figure, SHOWN) for name in COMPARED]
-        for figure in PLOTTED
-    }
+            rows[title] = [_ratio(measured, name, figure) for name in COMPARED]
     return rows
 
 
-def _ratio(measured: Measured, name: str, figure: str, shown: Shown) -> float:
-    return ratios(measured[name], measured[FLOOR], shown)[figure] or 0.0
+def _ratio(measured: Measured, name: str, figure: str) -> float:
+    return ratios(measured[name], measured[FLOOR], SHOWN_AWAY)[figure] or 0.0
 
 
 class _Bench:

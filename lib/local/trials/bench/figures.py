@@ -45,7 +45,6 @@ SHOWN_AWAY: Shown = {
 }
 AT_WORST = {"database_connections", "callback_connections", "failed"}
 """Of these the worst round is shown."""
-PLOTTED = ("p50", "p99", "cpu_one", "cpu_many", "slowest_burst", "cold", "memory")
 
 
 def medians(rounds: list[Figures], shown: Shown = SHOWN) -> dict[str, float]:
