@@ -205,6 +205,11 @@ def test_chunks_that_are_too_large_together(stack: Stack, delivery: Delivery) ->
     assert send(stack, head(delivery, "Transfer-Encoding: chunked"), many)[0] == 413
 
 
+def test_chunks_that_are_too_large_to_read_to_their_end(stack: Stack, delivery: Delivery) -> None:
+    many = chunk(b"x" * 1_000_000) * 9 + b"F4240\r\n"
+    assert send(stack, head(delivery, "Transfer-Encoding: chunked"), many)[0] == 413
+
+
 def test_two_requests_on_one_socket(stack: Stack, delivery: Delivery) -> None:
     """The first is answered, and what follows it is not taken for something else."""
     request = head(delivery, f"Content-Length: {len(delivery.body)}") + delivery.body
