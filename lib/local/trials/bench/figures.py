@@ -39,7 +39,7 @@ SHOWN: Shown = {
 }
 SHOWN_AWAY: Shown = {
     "warm": Figure("warm, median", "{:.1f} ms", "at most 1.05"),
-    "first": Figure("first delivery of a fresh instance", "{:.0f} ms", "at most 1.0"),
+    "first": Figure("first of a fresh instance", "{:.0f} ms", "at most 1.0"),
     "start": Figure("process start to first 200", "{:.0f} ms", "at most 1.05"),
     "failed": Figure("not answered 200", "{:.0f}", "0"),
 }
