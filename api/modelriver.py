@@ -13,10 +13,12 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
 
 from lib import runtime
-from lib.errors import BodyTimeout, BodyTooLarge, InvalidBody, LengthRequired, Misconfigured
-from lib.incoming import Incoming
-from lib.jsontext import Json, dump
-from lib.webhook import Webhook
+
+with runtime.quick_start():
+    from lib.errors import BodyTimeout, BodyTooLarge, InvalidBody, LengthRequired, Misconfigured
+    from lib.incoming import Incoming
+    from lib.jsontext import Json, dump
+    from lib.webhook import Webhook
 
 MAX_BODY = 4_718_592
 """Bytes, 4.5 MiB: what Vercel lets through (https://vercel.com/docs/functions/limitations)."""

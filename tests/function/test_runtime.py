@@ -1,5 +1,6 @@
 """Whether the runtime still wastes what `lib.runtime` takes away, and still allows it."""
 
+import gc
 import json
 import sys
 import threading
@@ -117,6 +118,7 @@ class handler(modelriver.handler):
     def do_GET(self):
         self._send(200, {
             "loops": len(loops), "backlog": self.server.request_queue_size,
+            "guessers": "charset_normalizer" in sys.modules,
             "absent": "vercel.headers" in sys.modules,
         })
 """
@@ -133,7 +135,7 @@ def test_the_function_is_spared_all_of_it(tmp_path: Path) -> None:
             answer = connection.getresponse()
             found = json.loads(answer.read())
             connection.close()
-    assert found == {"loops": 0, "backlog": runtime.BACKLOG, "absent": True}
+    assert found == {"loops": 0, "backlog": runtime.BACKLOG, "guessers": False, "absent": True}
 
 
 def test_background_work_is_still_waited_for(tmp_path: Path) -> None:
@@ -156,6 +158,19 @@ def test_where_the_runtime_is_made_otherwise_nothing_is_touched(
     handler = Handler()
     handler.do_POST()
     assert vars(handler) == {"_vc_wait_until": collector}
+
+
+def test_imports_are_quick_and_leave_nothing_changed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "chardet", pytest)  # somebody needs it
+    monkeypatch.delitem(sys.modules, "charset_normalizer", raising=False)
+    with runtime.quick_start():
+        assert not gc.isenabled()
+        assert sys.modules["charset_normalizer"] is None
+        assert sys.modules["chardet"] is pytest
+    assert gc.isenabled()
+    assert "charset_normalizer" not in sys.modules
+    assert sys.modules["chardet"] is pytest
+    gc.unfreeze()
 
 
 @pytest.fixture

@@ -142,7 +142,8 @@ class Vercel:
     def _command(self) -> list[str]:
         if self._built:
             return ["vc__handler__python.py"]
-        return ["-c", "import vercel_runtime.vc_init"]
+        # -P: what is in this folder must not stand in for another revision's below `root`.
+        return ["-P", "-c", "import vercel_runtime.vc_init"]
 
     @property
     def _environment(self) -> dict[str, str]:
