@@ -65,7 +65,8 @@ class OwnStack:
         counted = {
             "threads": (self.threads(), threads_before + SPARE_THREADS),
             "connections to the database": (peers[self.to_database.port], MAX_CONNECTIONS),
-            "connections to the callback host": (peers[self.to_callback.port], 1),
+            # One is opened ahead, and one by a callback that could not wait for that.
+            "connections to the callback host": (peers[self.to_callback.port], 2),
         }
         return [f"{now} {what}" for what, (now, most) in counted.items() if now > most]
 
