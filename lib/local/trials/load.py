@@ -121,18 +121,23 @@ def _is_whole(answer: bytes) -> bool:
 
 
 @contextlib.contextmanager
-def sink() -> Iterator[int]:
-    """A process that takes callbacks, as cheaply as can be; its port."""
+def listening(script: Path, *arguments: str) -> Iterator[int]:
+    """A process of its own that runs a script, which listens on its first argument; that port."""
     port = process.free_port()
     with TemporaryDirectory() as folder:
-        log = Path(folder) / "sink.log"
-        child = process.start([sys.executable, "-P", SINK, str(port)], log=log)
+        log = Path(folder) / "output.log"
+        child = process.start([sys.executable, "-P", script, str(port), *arguments], log=log)
         try:
-            process.wait_for(lambda: process.listens(port), "the sink of callbacks", child, log)
+            process.wait_for(lambda: process.listens(port), script.name, child, log)
             yield port
         finally:
             child.kill()
             child.wait()
+
+
+def sink() -> contextlib.AbstractContextManager[int]:
+    """A process that takes callbacks, as cheaply as can be; its port."""
+    return listening(SINK)
 
 
 def cpu_seconds(pid: int) -> float:

@@ -6,17 +6,15 @@ sink behind TLS. Each candidate starts anew for each first delivery.
 
 import socket
 import ssl
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import certifi
 
-from lib.local.standins import process, tls
+from lib.local.standins import tls
 from lib.local.standins.distance import __file__ as distance
 from lib.local.standins.modelriver import ModelRiver
 from lib.local.standins.neon import Neon
@@ -43,20 +41,9 @@ class Distance:
 NEAR, FAR = Distance("near", 2, 20), Distance("far", 25, 80)
 
 
-@contextmanager
-def relay(target: int, milliseconds: float) -> Iterator[int]:
+def relay(target: int, milliseconds: float) -> AbstractContextManager[int]:
     """A port that leads to another one, a round trip of so many milliseconds away."""
-    port = process.free_port()
-    with TemporaryDirectory() as folder:
-        log = Path(folder) / "relay.log"
-        command = [sys.executable, "-P", distance, str(port), str(target), str(milliseconds / 2)]
-        child = process.start(command, log=log)
-        try:
-            process.wait_for(lambda: process.listens(port), "the relay", child, log)
-            yield port
-        finally:
-            child.kill()
-            child.wait()
+    return load.listening(Path(distance), str(target), str(milliseconds / 2))
 
 
 class Deployed:
