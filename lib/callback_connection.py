@@ -7,19 +7,16 @@ Python's own http.client skips no informational answer but 100: a 103 would end 
 import contextlib
 import io
 import socket
-import time
 from http.client import HTTPResponse
 from typing import Any
 
 from urllib3.connection import HTTPConnection
 
-from lib.incoming import Incoming
-
 SILENT_TIMEOUT = 2.5
 """Seconds for the other side's TCP to confirm what it was sent: a kept connection that was dropped
 in silence must leave time for a fresh one."""
 BODY_TIMEOUT = 1.0
-"""Seconds for what follows the headers: nothing in it matters but its end."""
+"""Seconds for each piece of what follows the headers: nothing in it matters but its end."""
 
 _TCP_OPTIONS = {
     "TCP_NODELAY": 1,
@@ -28,26 +25,23 @@ _TCP_OPTIONS = {
     "TCP_KEEPCNT": 3,
     "TCP_USER_TIMEOUT": int(SILENT_TIMEOUT * 1000),
 }
-SOCKET_OPTIONS = [
-    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
-    *(
-        (socket.IPPROTO_TCP, int(getattr(socket, name)), value)
-        for name, value in _TCP_OPTIONS.items()
-        if hasattr(socket, name)  # macOS has not all of them
-    ),
+SOCKET_OPTIONS = [(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)] + [
+    (socket.IPPROTO_TCP, getattr(socket, name), value)
+    for name, value in _TCP_OPTIONS.items()
+    if hasattr(socket, name)  # macOS has not all of them
 ]
 
 
 class _Reader(io.BufferedReader):
     """Ends the connection where more has come than the one answer."""
 
-    def __init__(self, incoming: Incoming, sock: socket.socket) -> None:
-        super().__init__(incoming)
-        self._incoming, self._sock = incoming, sock
+    def __init__(self, raw: io.RawIOBase, sock: socket.socket) -> None:
+        super().__init__(raw)
+        self._sock = sock
 
     def close(self) -> None:
-        self._incoming.waits = False
         with contextlib.suppress(OSError, ValueError):  # nothing there; closed already
+            self._sock.settimeout(0)
             if self.peek(1):
                 self._sock.shutdown(socket.SHUT_RDWR)
         super().close()
@@ -56,8 +50,8 @@ class _Reader(io.BufferedReader):
 class _FinalResponse(HTTPResponse):
     def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - as the library has it
         super().__init__(sock, *args, **kwargs)
-        self._incoming = Incoming(self.fp.detach(), sock)
-        self.fp = _Reader(self._incoming, sock)
+        self._sock = sock
+        self.fp = _Reader(self.fp.detach(), sock)
 
     def begin(self) -> None:
         """Read up to the headers of the final answer."""
@@ -65,7 +59,7 @@ class _FinalResponse(HTTPResponse):
         while self.status < 200:
             self.headers = None  # type: ignore[assignment]  # or it would not read on
             super().begin()
-        self._incoming.give_up_at = time.monotonic() + BODY_TIMEOUT
+        self._sock.settimeout(BODY_TIMEOUT)
 
 
 # For plain connections and those over TLS, which are made of them.

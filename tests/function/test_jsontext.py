@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 
 from lib.errors import InvalidBody
-from lib.jsontext import MAX_DEPTH, MAX_MEMBERS, Json, coalesce, dump, find_member, parse, to_text
+from lib.jsontext import MAX_MEMBERS, Json, coalesce, dump, find_member, parse, to_text
 from tests.support import json_values
 
 
@@ -50,7 +50,6 @@ def test_parse(text: bytes, value: Json) -> None:
         b"[" * 100_000,
         b"[" * 100_000 + b"]" * 100_000,
         b'{"a":' * 100_000 + b"1" + b"}" * 100_000,
-        b"[" * (MAX_DEPTH + 1) + b"]" * (MAX_DEPTH + 1),
         b'"\\ud8zz"',
     ],
 )
@@ -59,9 +58,12 @@ def test_parse_refuses(text: bytes) -> None:
         parse(text)
 
 
-def test_parse_takes_what_is_nested_as_deep_as_allowed() -> None:
-    text = b"[" * MAX_DEPTH + b"]" * MAX_DEPTH
-    assert dump(parse(text)).encode() == text
+def test_what_is_nested_too_deep_to_be_written_again_is_refused() -> None:
+    value: Json = None
+    for _ in range(100_000):
+        value = [value]
+    with pytest.raises(InvalidBody, match="nested too deep"):
+        dump(value)
 
 
 def storable(value: Json) -> bool:
@@ -115,6 +117,8 @@ def test_coalesce_falls_back_on_null_and_on_nothing_else() -> None:
         ('{"data":', None),
         ('{"data" 1}', None),
         ('{"data":NaN}', None),
+        ('{[]:0,"data":1}', None),
+        ('{0:0,"data":1}', None),
         ('{"data":' + "[" * 100_000, None),
     ],
 )
@@ -123,16 +127,10 @@ def test_find_member(text: str, found: str | None) -> None:
     assert (text.encode()[span].decode() if span else None) == found
 
 
-def test_find_member_of_what_is_no_text() -> None:
-    assert find_member(b'{"data":"\xff"}', "data") is None
-
-
 @pytest.mark.parametrize(("others", "found"), [(MAX_MEMBERS - 1, True), (MAX_MEMBERS, False)])
-@pytest.mark.parametrize("place", ["first", "last"])
-def test_find_member_among_so_many_and_no_more(others: int, found: bool, place: str) -> None:
+def test_find_member_after_so_many_and_no_more(others: int, found: bool) -> None:
     members = [f'"{number}":0' for number in range(others)]
-    members.insert(0 if place == "first" else others, '"data":1')
-    span = find_member(f"{{{','.join(members)}}}".encode(), "data")
+    span = find_member(f"{{{','.join(members)},\"data\":1}}".encode(), "data")
     assert (span is not None) == found
 
 
@@ -141,8 +139,7 @@ def test_find_member_among_so_many_and_no_more(others: int, found: bool, place: 
     [
         (b"{", "JSONDecodeError"),
         (b"\xff", "UnicodeDecodeError"),
-        (b"[" * (MAX_DEPTH + 1) + b"]" * (MAX_DEPTH + 1), "nested too deep"),
-        (b'{"a":' * (MAX_DEPTH + 1) + b"1" + b"}" * (MAX_DEPTH + 1), "nested too deep"),
+        (b"[" * 100_000, "RecursionError"),
     ],
 )
 def test_the_reason_tells_what_is_wrong(text: bytes, reason: str) -> None:

@@ -5,7 +5,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from http.client import HTTPConnection, HTTPResponse
 from http.server import ThreadingHTTPServer
 
@@ -281,33 +281,6 @@ def test_clients_that_stop_and_stay_are_let_go(stack: Stack, delivery: Delivery)
     assert received["in a chunk"].split(b" ")[1] == b"408"
     assert received["in the headers"] == received["before the request"] == b""
     assert stack.vercel.output == ""
-
-
-@pytest.mark.parametrize("what", ["body", "chunk's size", "trailers"])
-def test_a_client_that_dribbles_is_let_go(stack: Stack, delivery: Delivery, what: str) -> None:
-    """Each byte comes in time for a socket's timeout, the whole does not."""
-    begun = {
-        "body": head(delivery, f"Content-Length: {len(delivery.body)}"),
-        "chunk's size": head(delivery, "Transfer-Encoding: chunked"),
-        "trailers": head(delivery, "Transfer-Encoding: chunked") + b"0\r\n",
-    }
-    piece = b"X: y\r\n" if what == "trailers" else b"0"
-    with connect(stack) as client:
-        client.sendall(begun[what])
-        answered = threading.Event()
-
-        def dribble() -> None:
-            with suppress(OSError):
-                while not answered.wait(0.3):
-                    client.sendall(piece)
-
-        dribbling = threading.Thread(target=dribble)
-        dribbling.start()
-        try:
-            assert answer(client)[0] == 408
-        finally:
-            answered.set()
-            dribbling.join()
 
 
 def test_what_the_runtime_cannot_read_comes_first(stack: Stack) -> None:
