@@ -25,7 +25,7 @@ from lib.settings import Origin
 CONNECT_TIMEOUT = 3.0
 """Seconds for one connect to one address, and for the other side to take what it is sent."""
 ANSWER_TIMEOUT = 10.0
-"""Seconds for one whole answer. ModelRiver's own sample receivers wait 30 for it; what binds all
+"""Seconds of silence before an answer. ModelRiver's own sample receivers wait 30; what binds all
 tries together is the time given to `send`."""
 MAX_ANSWER = 65536
 """Bytes of an answer's body that are read; nothing in it matters."""
@@ -63,6 +63,13 @@ class Callbacks:
             request = requests.Request("HEAD", f"{origin}/").prepare()
             self._threads.submit(self._exchange, request)
 
+    def allows(self, url: str) -> bool:
+        """Whether the URL is one of ModelRiver's."""
+        try:
+            return Origin.of(url) in self._origins
+        except ValueError:
+            return False
+
     def send(self, url: str, payload: dict[str, Json], timeout: float) -> None:
         """POST `payload` to a callback URL of ModelRiver's, and return once it is accepted.
 
@@ -70,12 +77,10 @@ class Callbacks:
         included, which no timeout of a socket's covers. Hence the thread. Raises CallbackRefused
         and CallbackUnavailable.
         """
-        target = self._pinned(url)
+        if not self.allows(url):
+            raise CallbackRefused("callback_url is not at an origin of ModelRiver's")
         context = contextvars.copy_context()  # Vercel files the request's metrics by it
-        try:
-            answer = self._threads.submit(context.run, self._post, target, dump(payload))
-        except RuntimeError:
-            raise CallbackUnavailable("no thread can be had") from None
+        answer = self._threads.submit(context.run, self._post, _pinned(url), dump(payload))
         try:
             answered = answer.result(max(0.0, timeout))
         except TimeoutError:
@@ -92,12 +97,6 @@ class Callbacks:
         """Close the connections that are kept, for good."""
         self._threads.shutdown(wait=False, cancel_futures=True)
         self._adapter.close()
-
-    def allows(self, url: str) -> bool:
-        """Whether the URL is one of ModelRiver's."""
-        with contextlib.suppress(CallbackRefused):
-            return bool(self._pinned(url))
-        return False
 
     def _post(self, url: str, body: str) -> int | str:
         request = self._request.copy()
@@ -118,16 +117,11 @@ class Callbacks:
         except _FAULTS as error:
             return type(error).__name__
 
-    def _pinned(self, url: str) -> str:
-        """The URL with its origin spelled as the settings spell it, whatever the payload wrote."""
-        try:
-            origin = Origin.of(url)
-        except ValueError:
-            origin = None
-        if origin not in self._origins:
-            raise CallbackRefused("callback_url is not at an origin of ModelRiver's")
-        parts = urlsplit(url)
-        return f"{origin}{parts.path or '/'}" + (f"?{parts.query}" if parts.query else "")
+
+def _pinned(url: str) -> str:
+    """The URL with its origin spelled as the settings spell it, whatever the payload wrote."""
+    parts = urlsplit(url)
+    return f"{Origin.of(url)}{parts.path or '/'}" + (f"?{parts.query}" if parts.query else "")
 
 
 class _Adapter(HTTPAdapter):
@@ -168,12 +162,10 @@ class _Retry(urllib3.Retry):
 
 def success(record_id: str, saved_at: str, table: str, ai_data: Json) -> dict[str, Json]:
     """The payload that carries the saved record; an AI result that is no object is `content`."""
-    if isinstance(ai_data, dict):
-        data = dict(ai_data)
-    else:
-        data = {} if ai_data is None else {"content": ai_data}
+    if not isinstance(ai_data, dict):
+        ai_data = {} if ai_data is None else {"content": ai_data}
     return {
-        "data": data | {"id": record_id, "saved_at": saved_at},
+        "data": ai_data | {"id": record_id, "saved_at": saved_at},
         "task_id": f"neon_{record_id}",
         "metadata": {"database": "neon", "table": table, "record_id": record_id},
     }

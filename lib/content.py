@@ -42,9 +42,9 @@ def to_row(event: AiGenerated) -> AiContent:
 
     https://modelriver.com/docs/event-driven-ai/serverless-databases/neon
     """
-    result: dict[str, Json] = (
-        event.ai_result if isinstance(event.ai_result, dict) else {"body": event.ai_result}
-    )
+    result: dict[str, Json] = {"body": event.ai_result}
+    if isinstance(event.ai_result, dict):
+        result = event.ai_result
     customer = event.customer_data if isinstance(event.customer_data, dict) else {}
     body = coalesce(result.get("description"), result.get("body"), raw_text(result), "")
     return AiContent(
@@ -89,17 +89,12 @@ def _is_text(part: Json) -> bool:
 
 
 def _metadata(event: AiGenerated) -> dict[str, Json]:
-    match event.customer_data:
-        case None:
-            metadata: dict[str, Json] = {}
-        case dict() as members:
-            metadata = dict(members)
-        case other:
-            metadata = {"customer_data": other}
-    meta = event.meta
+    customer, meta = event.customer_data, event.meta
+    if not isinstance(customer, dict):
+        customer = {} if customer is None else {"customer_data": customer}
     told = {
         "ai_model": coalesce(meta.get("model"), meta.get("used_model")),
         "ai_provider": coalesce(meta.get("provider"), meta.get("used_provider")),
         "test_mode": True if meta.get("test_mode") is True else None,
     }
-    return metadata | {name: value for name, value in told.items() if value is not None}
+    return customer | {name: value for name, value in told.items() if value is not None}

@@ -12,7 +12,7 @@ import logging
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
@@ -36,6 +36,17 @@ PAUSES = (0.2, 0.5, 1.0, 2.0)
 """Seconds before a statement is sent again after a fresh connection failed: Postgres may be
 restarting, and a person is waiting."""
 
+_CONNECTION = {
+    "autocommit": True,
+    "prepare_threshold": None,
+    "client_encoding": "utf8",
+    "connect_timeout": CONNECT_TIMEOUT,
+    "keepalives_idle": 30,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": int(EXECUTE_TIMEOUT * 1000),
+    "application_name": "modelriver",
+}
 _COLUMNS = [field.name for field in fields(AiContent)]
 _TIME = """to_char({} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')"""
 _RECORD = f"""
@@ -90,21 +101,16 @@ class Database:
 
     def __init__(self, url: str) -> None:
         """Raises Misconfigured where libpq cannot make sense of `url`; connects to nothing."""
-        _look_at(url)
+        try:
+            host = str(conninfo_to_dict(url).get("host"))
+        except psycopg.ProgrammingError:
+            raise Misconfigured("DATABASE_URL is not a URL that libpq takes") from None
+        if host.endswith(".neon.tech") and "-pooler" not in host:
+            _logger.warning('{"outcome":"warning","reason":"DATABASE_URL is not the pooled one"}')
         self._pool = ConnectionPool(
             url,
             connection_class=BoundedConnection,
-            kwargs={
-                "autocommit": True,
-                "prepare_threshold": None,
-                "client_encoding": "utf8",
-                "connect_timeout": CONNECT_TIMEOUT,
-                "keepalives_idle": 30,
-                "keepalives_interval": 5,
-                "keepalives_count": 3,
-                "tcp_user_timeout": int(EXECUTE_TIMEOUT * 1000),
-                "application_name": "modelriver",
-            },
+            kwargs=_CONNECTION,
             min_size=0,
             max_size=MAX_CONNECTIONS,
             # How long the pool goes on trying in the background, at growing intervals. Were it
@@ -125,12 +131,11 @@ class Database:
         if not self._places.acquire(blocking=False):
             raise DatabaseUnavailable("too many at once")
         try:
-            return self._save(content, deadline)
+            return self._save(asdict(content), deadline)
         finally:
             self._places.release()
 
-    def _save(self, content: AiContent, deadline: float) -> Record:
-        row = {name: getattr(content, name) for name in _COLUMNS}
+    def _save(self, row: Mapping[str, object], deadline: float) -> Record:
         refused = RecordRefused("a trigger of the table keeps no such row")
         try:
             kept = self._execute(_SAVE, row, deadline)
@@ -183,12 +188,3 @@ class Database:
         except psycopg.OperationalError as error:  # the pool's own are among these
             fault = BoundedConnection.last_fault
             raise DatabaseUnavailable(f"{type(error).__name__} {fault}".strip()) from None
-
-
-def _look_at(url: str) -> None:
-    try:
-        host = str(conninfo_to_dict(url).get("host", ""))
-    except psycopg.ProgrammingError:
-        raise Misconfigured("DATABASE_URL is not a URL that libpq takes") from None
-    if host.endswith(".neon.tech") and "-pooler" not in host:
-        _logger.warning('{"outcome":"warning","reason":"DATABASE_URL is not the pooled one"}')

@@ -63,8 +63,8 @@ def read(signed: SignedDocument, headers: Mapping[str, str]) -> AiGenerated | No
     body, data, envelope = _open(signed)
     believed = [envelope] if signed.envelope else [envelope, body]
     anywhere = [*believed, body, _object(data), _from_headers(headers)]
-    callback_url = _first("callback_url", anywhere, _is_given)
-    other_type = _first("type", believed, lambda kind: kind not in (None, _AI_GENERATED))
+    callback_url = _first("callback_url", anywhere, lambda url: url != "")
+    other_type = _first("type", believed, lambda kind: kind != _AI_GENERATED)
     if callback_url is None or other_type is not None:
         return None
 
@@ -78,7 +78,7 @@ def read(signed: SignedDocument, headers: Mapping[str, str]) -> AiGenerated | No
         # Nothing is stored because of it, so it may stand beside a signed null, too.
         ai_failed=ai_result is None and error is not None,
         customer_data=coalesce(_first("customer_data", believed), _first("cached_data", believed)),
-        meta=_object(_first("meta", [*believed, response], _has_members)),
+        meta=_object(_first("meta", [*believed, response], lambda meta: bool(_object(meta)))),
         callback_url=to_text(callback_url),
         timestamp=_unix_seconds(_first("timestamp", believed)),
     )
@@ -95,7 +95,9 @@ def _open(signed: SignedDocument) -> tuple[Members, Json, Members]:
             return body, data, body
     else:
         raise InvalidBody("not an object")
-    return body, data, _object(data) if _is_envelope(data) else {"data": data}
+    # An AI result may have a member `type` of its own.
+    is_envelope = "ai_response" in (inner := _object(data)) or inner.get("type") in _TYPES
+    return body, data, inner if is_envelope else {"data": data}
 
 
 def _channel(signed: SignedDocument, places: list[Members], callback_url: str) -> str:
@@ -104,12 +106,6 @@ def _channel(signed: SignedDocument, places: list[Members], callback_url: str) -
     if signed.is_stale and _first("channel_id", places[:-1], _is_identifier) is None:
         raise InvalidSignature(STALE)
     return _digest(signed.text + callback_url.encode()) if found is None else _key(found)
-
-
-def _is_envelope(data: Json) -> bool:
-    # An AI result may have a member `type` of its own.
-    members = _object(data)
-    return "ai_response" in members or members.get("type") in _TYPES
 
 
 def _ai_response(envelope: Members) -> tuple[Members, Json]:
@@ -127,33 +123,24 @@ def _from_headers(headers: Mapping[str, str]) -> Members:
     return {member: headers.get(name, "").replace("\0", "\ufffd") for member, name in names.items()}
 
 
-def _is_there(value: Json) -> bool:
-    return value is not None
-
-
-def _first(name: str, places: Iterable[Members], fits: Callable[[Json], bool] = _is_there) -> Json:
+def _first(
+    name: str, places: Iterable[Members], fits: Callable[[Json], bool] = lambda _: True
+) -> Json:
     """The member of that name in the first place where it fits; None where it does in none."""
-    return next((place[name] for place in places if name in place and fits(place[name])), None)
+    found = (place[name] for place in places if place.get(name) is not None)
+    return next(filter(fits, found), None)
 
 
 def _object(value: Json) -> Members:
     return value if isinstance(value, dict) else {}
 
 
-def _is_given(value: Json) -> bool:
-    return value not in (None, "")
-
-
 def _is_error(value: Json) -> bool:
     return value not in (None, False, "")
 
 
-def _has_members(value: Json) -> bool:
-    return isinstance(value, dict) and bool(value)
-
-
 def _is_identifier(value: Json) -> bool:
-    return _is_given(value) and isinstance(value, (str, int, float)) and not isinstance(value, bool)
+    return value != "" and isinstance(value, (str, int, float)) and not isinstance(value, bool)
 
 
 def _key(value: Json) -> str:
@@ -172,14 +159,13 @@ def _unix_seconds(timestamp: Json) -> float | None:
     None where it is none of these, or not of this century: a senseless time tells no age.
     """
     try:
-        match timestamp:
-            case str():
-                moment = datetime.fromisoformat(timestamp)
-                seconds = moment.replace(tzinfo=moment.tzinfo or UTC).timestamp()
-            case int() | float() if not isinstance(timestamp, bool):
-                seconds = timestamp / 1000 if timestamp > MILLISECONDS_FROM else float(timestamp)
-            case _:
-                return None
+        if isinstance(timestamp, str):
+            moment = datetime.fromisoformat(timestamp)
+            seconds = moment.replace(tzinfo=moment.tzinfo or UTC).timestamp()
+        elif isinstance(timestamp, (int, float)):
+            seconds = timestamp / 1000 if timestamp > MILLISECONDS_FROM else timestamp
+        else:
+            return None
     except (ValueError, OverflowError):
         return None
     return seconds if YEAR_2001 <= seconds < YEAR_2101 else None

@@ -6,7 +6,7 @@ the variable's name and never by its value, rather than found out from deliverie
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from lib.errors import Misconfigured
@@ -16,18 +16,14 @@ _URL = re.compile(r"[A-Za-z0-9._~:/?#\[\]!$&'()*+,;=%-]{1,2048}")
 """RFC 3986's characters without @, before which parsers disagree about where a host begins. Not
 too many of them, since the standard library's parser keeps what it has parsed."""
 _HOST = re.compile(r"[\w-]*\w(\.[\w-]*\w)*|[0-9a-f:.]*:[0-9a-f:.]*", re.ASCII)
-_LIST = re.compile(r"[\s,]+")
 
 _MISTAKES = {
-    r"""(^|[\s,])["'`\u201c\u2018\u201e\xab]|["'`\u201c\u201d\u2019\xbb]($|[\s,])""": (
-        "still wears its quotes"
-    ),
+    "still wears its quotes": r"""[\s,]["'`\u201c\u2018\u201e\xab]|["'`\u201c\u201d\u2019\xbb][\s,]""",
     # A name has an underscore in it, and what follows it is no padding of Base64.
-    r"^(export\s+|set\s+|\$env:)?[A-Za-z]\w*_\w*\s*=\s*[^=\s]": (
-        "still has a NAME= before its value"
-    ),
-    r"(\\[nr])+($|[\s,])": r"ends with a literal \n",
+    "still has a NAME= before its value": r"^ (export |set |\$env:)?[A-Za-z]\w*_\w*\s*=\s*[^=\s]",
+    r"ends with a literal \n": r"\\[nr][\s,]",
 }
+"""What a pasted value shows by, with a blank on either side of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +53,10 @@ class Origin:
 class Settings:
     """What the deployment's owner sets. Secrets stay out of the repr, and so out of tracebacks."""
 
-    webhook_secrets: tuple[bytes, ...]
-    api_key: str
-    database_url: str
+    webhook_secrets: tuple[bytes, ...] = field(repr=False)
+    api_key: str = field(repr=False)
+    database_url: str = field(repr=False)
     callback_origins: frozenset[Origin]
-
-    def __repr__(self) -> str:
-        return f"Settings(callback_origins={sorted(map(str, self.callback_origins))})"
 
     @classmethod
     def of(cls, environment: Mapping[str, str]) -> "Settings":
@@ -78,8 +71,8 @@ class Settings:
 
 def webhook_secrets(environment: Mapping[str, str]) -> tuple[bytes, ...]:
     """One secret, or several while rotating, separated by blanks or commas."""
-    listed = _LIST.split(_required(environment, "MODELRIVER_WEBHOOK_SECRET"))
-    return tuple(secret.encode() for secret in filter(None, listed))
+    listed = _required(environment, "MODELRIVER_WEBHOOK_SECRET").replace(",", " ").split()
+    return tuple(secret.encode() for secret in listed)
 
 
 def api_key(environment: Mapping[str, str]) -> str:
@@ -101,12 +94,11 @@ def database_url(environment: Mapping[str, str], name: str = "DATABASE_URL") -> 
 def callback_origins(environment: Mapping[str, str]) -> frozenset[Origin]:
     """The origins that callbacks may go to, in a list separated by blanks or commas."""
     name = "MODELRIVER_CALLBACK_ORIGINS"
-    listed = filter(None, _LIST.split(_value(environment, name)))
+    listed = _value(environment, name).replace(",", " ").split()
     try:
-        origins = frozenset(map(Origin.of, listed))
+        return frozenset(map(Origin.of, listed or ["https://api.modelriver.com"]))
     except ValueError:
         raise Misconfigured(f"{name} has something in it that is not an origin") from None
-    return origins or frozenset({Origin("https", "api.modelriver.com", 443)})
 
 
 def _required(environment: Mapping[str, str], name: str) -> str:
@@ -120,7 +112,7 @@ def _value(environment: Mapping[str, str], name: str) -> str:
     value = environment.get(name, "").strip()
     if not all(each.isprintable() or each.isspace() for each in value):
         raise Misconfigured(f"{name} has an invisible character in it")
-    for mistake, what in _MISTAKES.items():
-        if re.search(mistake, value):
+    for what, mistake in _MISTAKES.items():
+        if re.search(mistake, f" {value} "):
             raise Misconfigured(f"{name} {what}")
     return value

@@ -76,11 +76,12 @@ class Answer:
 class Webhook:
     """The receiver, and what it keeps from one delivery to the next: connections."""
 
+    misconfigured: str | None = None
+    """The name of a variable that is missing or malformed, and what is wrong with it."""
+
     def __init__(self, environment: Mapping[str, str]) -> None:
         """A bad setting is logged, and answered to every delivery. Connects to ModelRiver alone:
         Neon's compute may sleep until there is a row to save."""
-        self.misconfigured: str | None = None
-        """The name of a variable that is missing or malformed, and what is wrong with it."""
         try:
             self._settings = Settings.of(environment)
             self._database = Database(self._settings.database_url)
@@ -94,7 +95,7 @@ class Webhook:
         """Do all that the sender waits for. `headers` has names in lower case. Never raises."""
         answer = Answer(due=time.monotonic() + ANSWER_WITHIN)
         try:
-            self._process(headers, read_body(), answer)
+            answer.outcome = self._process(headers, read_body(), answer)
         except DeliveryError as error:
             answer.fail(error)
         except Exception as error:  # noqa: BLE001 - the platform would drop the connection
@@ -117,25 +118,24 @@ class Webhook:
         self._database.close()
         self._callbacks.close()
 
-    def _process(self, headers: Mapping[str, str], body: bytes, answer: Answer) -> None:
+    def _process(self, headers: Mapping[str, str], body: bytes, answer: Answer) -> str:
+        """Returns the outcome, where it is a good one."""
         event = self._read(headers, body, answer)
         if event is None:
-            return
+            return "ignored"
         if event.ai_failed:
             self._tell(event, "The AI request failed.", answer)
-            answer.outcome = "ai_failed"
-            return
+            return "ai_failed"
         record = self._save(event, answer)
         if _is_settled(record):
-            answer.outcome = "known"
-            return
+            return "known"
         try:
             self._return(record, event, answer)
         except DeliveryError as error:
             answer.note = (record.id, f"{error.outcome}: {error.reason}")
             raise
         answer.note = (record.id, None)
-        answer.outcome = "called_back"
+        return "called_back"
 
     def _read(self, headers: Mapping[str, str], body: bytes, answer: Answer) -> AiGenerated | None:
         if self.misconfigured:
@@ -156,10 +156,9 @@ class Webhook:
 
     def _save(self, event: AiGenerated, answer: Answer) -> Record:
         """Store the event, or tell who waits that it will not be, or not in time."""
-        save_by = min(answer.due, time.monotonic() + SAVE_WITHIN)
         try:
             with answer.step("save"):
-                return self._database.save(to_row(event), save_by)
+                return self._database.save(to_row(event), time.monotonic() + SAVE_WITHIN)
         except RecordRefused:
             self._tell(event, NOT_STORED, answer)
             raise

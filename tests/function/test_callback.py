@@ -302,12 +302,6 @@ def test_the_key_is_told_to_nobody_under_another_name(
     assert tls.keys == []
 
 
-def test_where_no_thread_can_be_had_it_is_unavailable(callbacks: Callbacks) -> None:
-    callbacks.close()
-    with pytest.raises(CallbackUnavailable, match="no thread"):
-        callbacks.send(URL, {}, timeout=5)
-
-
 def test_authorities_are_loaded_once_and_connections_are_kept(
     tls: Tls, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -130,7 +130,7 @@ def test_find_member(text: str, found: str | None) -> None:
 @pytest.mark.parametrize(("others", "found"), [(MAX_MEMBERS - 1, True), (MAX_MEMBERS, False)])
 def test_find_member_after_so_many_and_no_more(others: int, found: bool) -> None:
     members = [f'"{number}":0' for number in range(others)]
-    span = find_member(f"{{{','.join(members)},\"data\":1}}".encode(), "data")
+    span = find_member(f'{{{",".join(members)},"data":1}}'.encode(), "data")
     assert (span is not None) == found
 
 
