@@ -82,13 +82,13 @@ def test_a_malformed_setting_is_named_without_its_value(name: str, value: str, w
 @pytest.mark.parametrize(
     ("pasted", "what"),
     [
-        ('"{}"', "still wears its quotes"),
-        ("'{}'", "still wears its quotes"),
-        ("\u201c{}\u201d", "still wears its quotes"),
-        ('"{}', "still wears its quotes"),
-        ("{}'", "still wears its quotes"),
-        ("„{}“", "still wears its quotes"),
-        ("«{}»", "still wears its quotes"),
+        ('"{}"', "is still in quotes"),
+        ("'{}'", "is still in quotes"),
+        ("\u201c{}\u201d", "is still in quotes"),
+        ('"{}', "is still in quotes"),
+        ("{}'", "is still in quotes"),
+        ("„{}“", "is still in quotes"),
+        ("«{}»", "is still in quotes"),
         ("{NAME}={}", "still has a NAME= before its value"),
         ("export {NAME}={}", "still has a NAME= before its value"),
         ("set {NAME}={}", "still has a NAME= before its value"),
@@ -111,7 +111,7 @@ def test_what_goes_wrong_when_values_are_pasted_is_said(name: str, pasted: str, 
 
 
 def test_one_secret_of_several_in_quotes() -> None:
-    with pytest.raises(Misconfigured, match="still wears its quotes"):
+    with pytest.raises(Misconfigured, match="is still in quotes"):
         Settings.of({**GOOD, "MODELRIVER_WEBHOOK_SECRET": 'new, "old", older'})
 
 

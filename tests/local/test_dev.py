@@ -154,7 +154,7 @@ def test_what_live_lacks_is_said_in_one_line(options: list[str]) -> None:
         ),
         (
             {"MODELRIVER_WEBHOOK_SECRET": "'whsec'"},
-            "MODELRIVER_WEBHOOK_SECRET still wears its quotes",
+            "MODELRIVER_WEBHOOK_SECRET is still in quotes",
         ),
     ],
 )

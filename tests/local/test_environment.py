@@ -49,7 +49,7 @@ def test_a_setting_that_is_wrong_is_named_and_not_shown() -> None:
     for given, reason in {
         "": "DATABASE_URL is missing",
         "bogus": "DATABASE_URL is not a postgresql:// URL",
-        '"postgresql://x/y"': "DATABASE_URL still wears its quotes",
+        '"postgresql://x/y"': "DATABASE_URL is still in quotes",
     }.items():
         with pytest.raises(Problem, match=f"^{reason}$"):
             setting(database_url, {"DATABASE_URL": given})
