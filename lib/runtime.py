@@ -9,24 +9,24 @@ import contextlib
 import gc
 import importlib.util
 import sys
-import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextvars import Context
-from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from queue import SimpleQueue
 from socketserver import ThreadingMixIn
 from typing import Any
 
 BACKLOG = 1024
 """Connections that may wait to be accepted. Of a burst, the default of five lets the rest wait for
 a second, or resets them."""
-MAX_IDLE_THREADS = 64
 GUESSERS = ("charset_normalizer", "chardet")
 """What requests loads to guess how a text is encoded; none is read here."""
 OPTIONAL = ("vercel", "vercel.headers", "vercel.cache.context", "vercel.cache.cache_build")
 """What the runtime tries to import on each request, searching the whole path in vain."""
+
+_threads = ThreadPoolExecutor(BACKLOG, thread_name_prefix="request")
+"""They serve one request after another; the library starts a thread for each."""
 
 
 @contextlib.contextmanager
@@ -77,36 +77,6 @@ def _end_quietly(handler: type[BaseHTTPRequestHandler]) -> None:
     handler.do_POST = post  # type: ignore[attr-defined]
 
 
-class Threads:
-    """Threads that serve one request after another; the library starts one for each."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self.idle = 0
-        self._tasks: SimpleQueue[Callable[[], object]] = SimpleQueue()
-
-    def run(self, task: Callable[[], object]) -> None:
-        """Run it at once, on a thread that is idle or on a new one."""
-        with self._lock:
-            reuse = self.idle > 0
-            self.idle -= reuse
-        if not reuse:
-            threading.Thread(target=self._work, daemon=True).start()
-        self._tasks.put(task)
-
-    def _work(self) -> None:
-        while True:
-            # Not kept in a variable, which would hold the last request while this thread is idle.
-            self._tasks.get()()
-            with self._lock:
-                if self.idle == MAX_IDLE_THREADS:
-                    return
-                self.idle += 1
-
-
-_threads = Threads()
-
-
 def _process_request(server: ThreadingMixIn, request: Any, client_address: Any) -> None:  # noqa: ANN401 - as the library has it
     # In a context of its own, as on a thread of its own: the runtime keeps the request's id there.
-    _threads.run(partial(Context().run, server.process_request_thread, request, client_address))
+    _threads.submit(Context().run, server.process_request_thread, request, client_address)

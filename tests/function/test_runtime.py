@@ -3,13 +3,11 @@
 import gc
 import json
 import sys
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from queue import SimpleQueue
 from types import SimpleNamespace
 
 import pytest
@@ -195,22 +193,3 @@ def test_a_package_of_vercels_that_is_there_is_left_alone(
 
     runtime.spare(Handler)
     assert "vercel.headers" not in sys.modules
-
-
-def test_threads_are_kept_up_to_a_limit_and_run_all_at_once() -> None:
-    threads = runtime.Threads()
-    going, release = SimpleQueue[int](), threading.Event()
-
-    def work() -> None:
-        going.put(threading.get_ident())
-        release.wait(10)
-
-    for _ in range(2):
-        release.clear()
-        for _ in range(runtime.MAX_IDLE_THREADS + 10):
-            threads.run(work)
-        numbers = {going.get(timeout=10) for _ in range(runtime.MAX_IDLE_THREADS + 10)}
-        assert len(numbers) == runtime.MAX_IDLE_THREADS + 10  # none waits for another
-        release.set()
-        until(lambda: threads.idle >= runtime.MAX_IDLE_THREADS, within=10)
-        assert threads.idle == runtime.MAX_IDLE_THREADS
