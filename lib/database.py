@@ -9,7 +9,6 @@ times come as text that Postgres has written.
 """
 
 import logging
-import threading
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
@@ -30,8 +29,6 @@ CONNECT_TIMEOUT = 10
 """Seconds for one connect: a suspended Neon compute takes some to wake up."""
 MAX_CONNECTIONS = 4
 """Connections an instance keeps: a statement takes under a millisecond, so few serve many."""
-MAX_AT_ONCE = 64
-"""Rows being saved or waiting for a connection; more deliveries are told to come again at once."""
 PAUSES = (0.2, 0.5, 1.0, 2.0)
 """Seconds before a statement is sent again after a fresh connection failed: Postgres may be
 restarting, and a person is waiting."""
@@ -113,14 +110,11 @@ class Database:
             kwargs=_CONNECTION,
             min_size=0,
             max_size=MAX_CONNECTIONS,
-            # How long the pool goes on trying in the background, at growing intervals. Were it
-            # longer, a database that is back would have to wait for the next try.
+            # Tries go on in the background, at growing intervals. For longer, a database that is
+            # back would have to wait for the next one.
             reconnect_timeout=CONNECT_TIMEOUT,
             open=True,  # connects to nothing yet: min_size is 0
-        )
-        # Not the pool's own max_waiting, which goes on counting those who gave up, and once it is
-        # reached opens no connection any more (psycopg_pool 3.3.3).
-        self._places = threading.BoundedSemaphore(MAX_AT_ONCE)
+        )  # and no max_waiting: it counts those who gave up, too, and then opens no more (3.3.3)
 
     def save(self, content: AiContent, deadline: float) -> Record:
         """Insert the row, or find the one that its channel and event already have.
@@ -128,14 +122,7 @@ class Database:
         `deadline` is a time.monotonic() to be done by. Raises RecordRefused where Postgres will
         never take this row, DatabaseUnavailable for everything else.
         """
-        if not self._places.acquire(blocking=False):
-            raise DatabaseUnavailable("too many at once")
-        try:
-            return self._save(asdict(content), deadline)
-        finally:
-            self._places.release()
-
-    def _save(self, row: Mapping[str, object], deadline: float) -> Record:
+        row = asdict(content)
         refused = RecordRefused("a trigger of the table keeps no such row")
         try:
             kept = self._execute(_SAVE, row, deadline)

@@ -1,12 +1,13 @@
-"""The environment, read and checked once when the process starts.
+"""What the deployment's owner sets, read from the environment once when the process starts.
 
 Values are pasted by hand, and what goes wrong on the way is always the same. It is said here, by
-the variable's name and never by its value, rather than found out from deliveries that fail.
+the variable's name and never by its value, rather than found out from deliveries that fail: what
+is missing or malformed raises Misconfigured.
 """
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from lib.errors import Misconfigured
@@ -47,26 +48,6 @@ class Origin:
         host = f"[{self.host}]" if ":" in self.host else self.host
         port = "" if self.port == _DEFAULT_PORTS[self.scheme] else f":{self.port}"
         return f"{self.scheme}://{host}{port}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
-    """What the deployment's owner sets. Secrets stay out of the repr, and so out of tracebacks."""
-
-    webhook_secrets: tuple[bytes, ...] = field(repr=False)
-    api_key: str = field(repr=False)
-    database_url: str = field(repr=False)
-    callback_origins: frozenset[Origin]
-
-    @classmethod
-    def of(cls, environment: Mapping[str, str]) -> "Settings":
-        """All of them. Raises Misconfigured for the first that is missing or malformed."""
-        return cls(
-            webhook_secrets=webhook_secrets(environment),
-            api_key=api_key(environment),
-            database_url=database_url(environment),
-            callback_origins=callback_origins(environment),
-        )
 
 
 def webhook_secrets(environment: Mapping[str, str]) -> tuple[bytes, ...]:

@@ -25,7 +25,7 @@ from lib.errors import (
 )
 from lib.event import AiGenerated, read
 from lib.jsontext import Json, dump
-from lib.settings import Settings
+from lib.settings import api_key, callback_origins, database_url, webhook_secrets
 from lib.signature import verify
 
 ANSWER_WITHIN = 24.0
@@ -83,9 +83,9 @@ class Webhook:
         """A bad setting is logged, and answered to every delivery. Connects to ModelRiver alone:
         Neon's compute may sleep until there is a row to save."""
         try:
-            self._settings = Settings.of(environment)
-            self._database = Database(self._settings.database_url)
-            self._callbacks = Callbacks(self._settings.api_key, self._settings.callback_origins)
+            self._secrets = webhook_secrets(environment)
+            self._callbacks = Callbacks(api_key(environment), callback_origins(environment))
+            self._database = Database(database_url(environment))
             self._callbacks.connect_ahead()
         except Misconfigured as error:
             self.misconfigured = error.reason
@@ -142,7 +142,7 @@ class Webhook:
             raise Misconfigured(self.misconfigured)
         now = time.time()
         with answer.step("verify"):
-            signed = verify(body, headers, self._settings.webhook_secrets, now)
+            signed = verify(body, headers, self._secrets, now)
         with answer.step("read"):
             event = read(signed, headers)
         if event:
@@ -178,15 +178,15 @@ class Webhook:
         if not record.is_new:
             ai_data = record.stored_ai_data
             url = record.callback_url if self._callbacks.allows(record.callback_url) else url
-        self._call_back(url, success(record.id, record.saved_at, TABLE, ai_data), answer)
+        with answer.step("callback"):
+            payload = success(record.id, record.saved_at, TABLE, ai_data)
+            self._callbacks.send(url, payload, answer.due - time.monotonic())
 
     def _tell(self, event: AiGenerated, message: str, answer: Answer) -> None:
-        self._call_back(event.callback_url, failure(message), answer)
-        answer.details["told"] = True
-
-    def _call_back(self, url: str, payload: dict[str, Json], answer: Answer) -> None:
         with answer.step("callback"):
-            self._callbacks.send(url, payload, answer.due - time.monotonic())
+            remaining = answer.due - time.monotonic()
+            self._callbacks.send(event.callback_url, failure(message), remaining)
+        answer.details["told"] = True
 
 
 def _is_settled(record: Record) -> bool:

@@ -1,13 +1,32 @@
+from collections.abc import Mapping
+from typing import NamedTuple
+
 import pytest
 
 from lib.errors import Misconfigured
-from lib.settings import Origin, Settings, database_url
+from lib.settings import Origin, api_key, callback_origins, database_url, webhook_secrets
 
 GOOD = {
     "MODELRIVER_WEBHOOK_SECRET": "one two",
     "MODELRIVER_API_KEY": "mr-key",
     "DATABASE_URL": "postgresql://user:pass@ep-x-pooler.eu.aws.neon.tech/db?sslmode=require",
 }
+
+
+class Settings(NamedTuple):
+    webhook_secrets: tuple[bytes, ...]
+    api_key: str
+    database_url: str
+    callback_origins: frozenset[Origin]
+
+    @classmethod
+    def of(cls, environment: Mapping[str, str]) -> "Settings":
+        return cls(
+            webhook_secrets(environment),
+            api_key(environment),
+            database_url(environment),
+            callback_origins(environment),
+        )
 
 
 def test_settings() -> None:
@@ -21,11 +40,6 @@ def test_settings() -> None:
 def test_white_space_that_was_pasted_along_is_dropped() -> None:
     padded = {name: f" {value}\n" for name, value in GOOD.items()}
     assert Settings.of(padded) == Settings.of(GOOD)
-
-
-def test_a_secret_shows_in_no_repr() -> None:
-    shown = repr(Settings.of(GOOD))
-    assert not any(secret in shown for secret in ("one", "mr-key", "pass"))
 
 
 @pytest.mark.parametrize("name", GOOD)
