@@ -8,7 +8,7 @@ import contextvars
 import logging
 import ssl
 from collections.abc import Collection
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -53,15 +53,16 @@ class Callbacks:
         # Made once: only URL and body differ from one callback to the next.
         headers = {"Authorization": f"Bearer {api_key}", "Content-Type": "application/json"}
         self._request = requests.Request("POST", "http://localhost", headers).prepare()
+        self._ahead: list[Future[int | str]] = []
 
     def connect_ahead(self) -> None:
-        """Open a connection to each origin in the background, for the first callback to find.
+        """Open a connection to each origin in the background, for the first callback to take.
 
         With a request that needs no key and asks for nothing: the library has no other way.
         """
         for origin in self._origins:
             request = requests.Request("HEAD", f"{origin}/").prepare()
-            self._threads.submit(self._exchange, request)
+            self._ahead.append(self._threads.submit(self._exchange, request))
 
     def allows(self, url: str) -> bool:
         """Whether the URL is one of ModelRiver's."""
@@ -99,6 +100,7 @@ class Callbacks:
         self._adapter.close()
 
     def _post(self, url: str, body: str) -> int | str:
+        wait(self._ahead, CONNECT_TIMEOUT)  # the rest of a handshake is shorter than a new one
         request = self._request.copy()
         request.url = url
         request.prepare_body(body.encode(), files=None)

@@ -27,6 +27,7 @@ from lib.local.project import ROOT
 from lib.local.standins.stack import Stack
 from lib.local.standins.vercel import ENTRYPOINT, Vercel
 from lib.local.trials import load
+from lib.local.trials.bench import start
 from lib.local.trials.bench.candidates import CANDIDATES, FLOOR, OURS, STRAIGHTFORWARD
 from lib.local.trials.bench.far import FAR, NEAR, Deployed, Distance
 from lib.local.trials.bench.figures import (
@@ -34,6 +35,7 @@ from lib.local.trials.bench.figures import (
     SHOWN_AWAY,
     Figures,
     medians,
+    print_parts,
     print_table,
     ratios,
 )
@@ -54,21 +56,25 @@ def run(rounds: int, *, as_json: bool, against: str | None, plot: bool) -> int:
     answered 200. Raises Problem.
     """
     away: dict[Distance, Measured] = {}
+    starts: dict[str, Figures] = {}
     with ExitStack() as parts:
         candidates = {name: (ROOT, entrypoint) for name, entrypoint in CANDIDATES.items()}
         if against:
             candidates[against] = (_checkout(against, parts), ENTRYPOINT)
         for distance in (NEAR, FAR):
-            with ExitStack() as deployed:
-                measure = Deployed(deployed, distance).measure
-                away[distance] = _measure(rounds, candidates, measure)
+            with ExitStack() as stand_ins:
+                deployed = Deployed(stand_ins, distance)
+                away[distance] = _measure(rounds, candidates, deployed.measure)
+                starts[distance.name] = start.measure(deployed, rounds)
         with ExitStack() as beside:
             here = _measure(rounds, candidates, _Bench(beside).measure)
     circumstances = _circumstances(rounds)
     if as_json:
-        _print_json(circumstances, here, away)
+        _print_json({**circumstances, "starts": starts}, here, away)
     else:
         _print_tables(circumstances, here, away)
+        print("\nWhat a start of ours is made of, in milliseconds; medians")
+        print_parts(starts)
     if plot:
         draw(_plotted(away), circumstances)
     ours = [*here[OURS], *(each for measured in away.values() for each in measured[OURS])]
@@ -103,7 +109,7 @@ def _print_tables(
 
 
 def _print_json(
-    circumstances: Mapping[str, Json], here: Measured, away: Mapping[Distance, Measured]
+    circumstances: Mapping[str, object], here: Measured, away: Mapping[Distance, Measured]
 ) -> None:
     tables = {"beside each other": (here, SHOWN)}
     tables |= {str(distance): (measured, SHOWN_AWAY) for distance, measured in away.items()}

@@ -63,7 +63,7 @@ class Deployed:
         self._origin = f"https://127.0.0.1:{to_modelriver}"
         url = neon.url(neon.main, pooled=True).replace(f":{neon.proxy.port}", f":{to_database}")
         postgres.apply_schema(neon.main.id)
-        self._settings = {
+        self.settings = {
             **self._river.settings,
             "MODELRIVER_CALLBACK_ORIGINS": self._origin,
             "DATABASE_URL": f"{url}&hostaddr=127.0.0.1",
@@ -72,8 +72,8 @@ class Deployed:
 
     def measure(self, root: Path, entrypoint: str) -> dict[str, float]:
         """One round of one candidate: a first delivery, then others; milliseconds."""
-        first, others = self._requests(1), self._requests(WARM_UP + WARM)
-        settings = {**self._settings, "PYTHONPATH": f"{root}:{self._settings['PYTHONPATH']}"}
+        first, others = self.requests(1), self.requests(WARM_UP + WARM)
+        settings = {**self.settings, "PYTHONPATH": f"{root}:{self.settings['PYTHONPATH']}"}
         began = time.perf_counter()
         with Vercel(settings, root=root, entrypoint=entrypoint) as vercel:
             fresh = load.run([vercel.port], first, 1)
@@ -87,7 +87,7 @@ class Deployed:
             "failed": fresh.failed + warm_up.failed + warm.failed,
         }
 
-    def _requests(self, count: int) -> list[bytes]:
+    def requests(self, count: int) -> list[bytes]:
         return load.requests(self._river, count, origin=self._origin)
 
 

@@ -78,3 +78,10 @@ def print_table(measured: Mapping[str, list[Figures]], shown: Shown = SHOWN) -> 
             cell = line.form.format(values[figure])
             cells.append(cell if name == FLOOR or ratio is None else f"{cell} ({ratio:5.2f})")
         print(f"{line.title:<40}" + "".join(f"{cell:>22}" for cell in cells) + f"{line.goal:>14}")
+
+
+def print_parts(columns: Mapping[str, Figures]) -> None:
+    """A line for each part of what the columns have in common."""
+    print(f"{'':<50}" + "".join(f"{name:>10}" for name in columns))
+    for part in next(iter(columns.values())):
+        print(f"{part:<50}" + "".join(f"{each[part]:>10.0f}" for each in columns.values()))
