@@ -739,6 +739,7 @@ def test_what_was_under_way_has_no_answer_after_a_restart(
 def test_all_can_be_put_away(console: ConsoleStack) -> None:
     (number,) = send(console)
     settled(console, number, is_noted)
+    version, told = console.desk.updates(0, 0)
 
     def cleared() -> bool:
         """What another test left waiting may be under way just now, and stays."""
@@ -749,7 +750,6 @@ def test_all_can_be_put_away(console: ConsoleStack) -> None:
         assert told["all"] is True
         return told["deliveries"] == []
 
-    version, told = 0, {}
     assert until(cleared, 60, every=0.1)
     assert console.desk.updates(version, 0)[1]["all"] is False
     for path in ("", "/body", "/curl?url=x", "/file", "/form"):
