@@ -26,6 +26,7 @@ from tests.support import assert_nothing_is_told, clone, missing
 # A busy machine is no failure of the code's; each example is delivered under a channel of its own.
 settings.register_profile(
     "busy",
+    max_examples=50,  # more: make fuzz
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )

@@ -11,10 +11,12 @@ import re
 import shutil
 import sys
 import tempfile
+import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -26,10 +28,10 @@ from lib.local.console.archive import Archive
 from lib.local.console.server import FAULTS, FILES, MAX_REQUEST, POLICY, Console
 from lib.local.project import ROOT
 from lib.local.standins.deliveries import ENVELOPES, PRESETS
-from lib.local.standins.modelriver import Treatment
 from lib.local.standins.postgres import Postgres
 from lib.local.standins.process import free_port, listens
 from lib.local.standins.redelivery import SCHEDULE, Endpoint
+from lib.local.until import until
 from tests.support import ConsoleStack, make_dev, open_console
 
 FORM: dict[str, Any] = {
@@ -138,6 +140,37 @@ def is_noted(seen: Any) -> bool:
     )
 
 
+def is_due(seen: Any, made: int) -> bool:
+    """Whether so many attempts are over, if not more by themselves, and another is to come."""
+    return len(seen["exchanges"]) >= made and seen["queue"] == "waiting" and seen["due_at"]
+
+
+def update(console: ConsoleStack) -> Any:
+    return console.desk.updates(0, 0)[1]
+
+
+def numbers_of(console: ConsoleStack) -> list[int]:
+    """Of all deliveries; their version would count the redeliveries of earlier tests, too."""
+    return [each["number"] for each in update(console)["deliveries"]]
+
+
+@contextlib.contextmanager
+def callbacks_held(console: ConsoleStack) -> Iterator[None]:
+    """No callback is answered meanwhile, so that what is under way stays so."""
+    take, released = console.modelriver.on_callback, threading.Event()
+
+    def hold(channel: str) -> None:
+        take(channel)
+        released.wait(60)
+
+    console.modelriver.on_callback = hold
+    try:
+        yield
+    finally:
+        console.modelriver.on_callback = take
+        released.set()
+
+
 def count(console: ConsoleStack) -> int:
     row = console.connection.execute("SELECT count(*) AS all FROM ai_content").fetchone()
     return int(row["all"]) if row else 0
@@ -214,13 +247,13 @@ def test_a_preflight_of_another_site_is_not_granted(console: ConsoleStack) -> No
 def test_malformed_json_is_not_sent(
     console: ConsoleStack, text: str, place: str, position: int
 ) -> None:
-    before = console.desk.updates(0, 0)[0]
+    before = numbers_of(console)
     answer = ask(console, "POST", "/deliveries", json.dumps({**FORM, "ai_result": text}).encode())
     assert answer.status == 400
     assert place in answer.json["error"]
     assert "Nothing was sent" in answer.json["error"]
     assert answer.json["position"] == position
-    assert console.desk.updates(0, 0)[0] == before
+    assert numbers_of(console) == before
 
 
 @pytest.mark.parametrize(
@@ -235,9 +268,9 @@ def test_malformed_json_is_not_sent(
     ],
 )
 def test_what_the_form_would_not_send_is_not_sent(console: ConsoleStack, body: bytes) -> None:
-    before = console.desk.updates(0, 0)[0]
+    before = numbers_of(console)
     assert ask(console, "POST", "/deliveries", body).status == 400
-    assert console.desk.updates(0, 0)[0] == before
+    assert numbers_of(console) == before
 
 
 @pytest.mark.parametrize("preset", PRESETS)
@@ -347,13 +380,20 @@ def test_callback_faults(console: ConsoleStack, fault: str, state: str) -> None:
     assert on.status == 202
     assert console.desk.updates(0, 0)[1]["state"]["fault"] == fault  # type: ignore[index,call-overload]
     (number,) = send(console)
-    seen = settled(console, number, lambda seen: is_noted(seen) and seen["queue"] == state)
+
+    def has_come_to(state: str, seen: Any) -> bool:
+        return is_noted(seen) and seen["queue"] == state and (seen["due_at"] or state != "waiting")
+
+    seen = settled(console, number, partial(has_come_to, state))
     assert seen["person"] == {"lost answer": "shown", "404": "never"}.get(fault, "waiting")
 
     ask(console, "POST", "/faults", b'{"fault": "none"}')
     assert ask(console, "POST", f"/deliveries/{number}/redeliver", b"{}").status == 202
-    seen = settled(console, number, lambda seen: len(seen["exchanges"]) == 2 and is_noted(seen))
-    assert seen["queue"] == "delivered"
+    seen = settled(
+        console,
+        number,
+        lambda seen: len(seen["exchanges"]) > 1 and has_come_to("delivered", seen),
+    )
     console.row_id(seen["channel"])
     if state == "waiting":
         assert seen["person"] == "shown"
@@ -368,7 +408,11 @@ def test_the_dead_letter_queue(postgres: Postgres) -> None:
         ask(console, "POST", "/faults", b'{"fault": "401"}')
         first, second = send(console, times=2)
         for number in (first, second):
-            seen = settled(console, number, lambda seen: seen["queue"] == "dead")
+            seen = settled(
+                console,
+                number,
+                lambda seen: seen["queue"] == "dead" and seen["exchanges"][-1]["answer"],
+            )
             assert [each["answer"]["status"] for each in seen["exchanges"]] == [503] * len(SCHEDULE)
         ask(console, "POST", "/faults", b'{"fault": "none"}')
         assert ask(console, "POST", f"/deliveries/{first}/redeliver", b"{}").status == 202
@@ -384,11 +428,7 @@ def test_a_redelivery_before_its_time_takes_the_place_of_the_one_that_was_due(
 ) -> None:
     (number,) = send(console, secret="wrong")
     for made in (1, 2, 3):
-
-        def is_waiting(seen: Any, made: int = made) -> bool:
-            return len(seen["exchanges"]) == made and seen["queue"] == "waiting"
-
-        channel = settled(console, number, is_waiting)["channel"]
+        channel = settled(console, number, partial(is_due, made=made))["channel"]
         queue = console.desk._redelivery._due  # noqa: SLF001
         assert [task.channel_id for *_, task in queue].count(channel) == 1
         ask(console, "POST", f"/deliveries/{number}/redeliver", b"{}")
@@ -414,15 +454,21 @@ def events(console: ConsoleStack | Elsewhere) -> Iterator[Any]:
 def test_what_happens_is_told_as_it_happens(console: ConsoleStack) -> None:
     news = events(console)
     assert next(news)["all"] is True
-    console.modelriver.treatment = Treatment(delay=2.0)  # what follows at once is told as one
-    (number,) = send(console)
-    states = []
-    for update in news:
-        assert update["all"] is False
-        states += [each["queue"] for each in update["deliveries"] if each["number"] == number]
-        if "delivered" in states:
-            break
-    assert states[0] == "sending"
+
+    def told(number: int) -> str:
+        """The state of the delivery, once one is told."""
+        for each in news:
+            assert each["all"] is False
+            for delivery in each["deliveries"]:
+                if delivery["number"] == number:
+                    return str(delivery["queue"])
+        raise AssertionError("the stream has ended")
+
+    with callbacks_held(console):  # what follows at once is told as one
+        (number,) = send(console)
+        assert told(number) == "sending"
+    while (state := told(number)) != "delivered":
+        assert state == "sending"
     news.close()  # type: ignore[attr-defined]
 
 
@@ -454,8 +500,9 @@ def test_a_delivery_from_elsewhere_is_shown_like_any_other(console: ConsoleStack
     forged = river.sign(payload, secret="another")
     assert river.deliver(console.forward.url, forged).status == 401
     assert river.deliver(console.forward.url, river.sign(payload)).status == 200
-    update: Any = console.desk.updates(0, 0)[1]
-    (found,) = [each for each in update["deliveries"] if each["channel"] == payload["channel_id"]]
+    (found,) = [
+        each for each in update(console)["deliveries"] if each["channel"] == payload["channel_id"]
+    ]
     assert (found["event"], found["title"]) == ("from elsewhere", "elsewhere")
     seen = settled(console, found["number"], is_noted)
     assert (seen["is_ours"], seen["queue"], seen["person"]) == (False, "delivered", "shown")
@@ -492,8 +539,9 @@ def test_what_a_tunnel_hands_on_is_shown(
     connection.request("GET", "/api/modelriver?why=health")
     assert json.loads(connection.getresponse().read()) == {"status": "ok"}
     connection.close()
-    update: Any = console.desk.updates(0, 0)[1]
-    (found,) = [each for each in update["deliveries"] if each["channel"] == payload["channel_id"]]
+    (found,) = [
+        each for each in update(console)["deliveries"] if each["channel"] == payload["channel_id"]
+    ]
     seen = settled(console, found["number"], is_noted)
     assert seen["exchanges"][0]["body"]["text"].encode() == delivery.body
 
@@ -515,12 +563,12 @@ def test_what_is_kept_is_bounded(postgres: Postgres, monkeypatch: pytest.MonkeyP
         numbers = send(console, times=8)
         for number in numbers[3:]:
             settled(console, number, is_noted)
+        assert until(lambda: update(console)["oldest"] == numbers[3], 60)  # none is under way
         assert count(console) == 8
         assert ask(console, "GET", f"/deliveries/{numbers[2]}").status == 404
-        assert console.desk.updates(0, 0)[1]["oldest"] == numbers[3]
         monkeypatch.setattr(desk_module, "KEPT_BYTES", 1000)
         (number,) = send(console)
-        assert console.desk.updates(0, 0)[1]["oldest"] > numbers[3]  # type: ignore[operator]
+        assert update(console)["oldest"] > numbers[3]
         settled(console, number, is_noted)
         assert console.modelriver.callbacks == []
         kept = vars(console.desk)
@@ -528,26 +576,34 @@ def test_what_is_kept_is_bounded(postgres: Postgres, monkeypatch: pytest.MonkeyP
         assert len(kept["_by_invocation"]) == len(kept["_entries"])
 
 
-def streams() -> int:
+def streams(console: ConsoleStack) -> int:
     """How many threads are serving a page's events."""
     serving = Console._events.__code__  # noqa: SLF001
     stacks = [traceback.walk_stack(each) for each in sys._current_frames().values()]  # noqa: SLF001
-    return sum(any(frame.f_code is serving for frame, _ in stack) for stack in stacks)
+    return sum(
+        frame.f_code is serving and frame.f_locals["self"]._desk is console.desk  # noqa: SLF001
+        for stack in stacks
+        for frame, _ in stack
+    )
+
+
+def all_streams_end(console: ConsoleStack) -> bool:
+    def have_ended() -> bool:
+        console.desk.tell(speed=1)  # something to write is what shows that nobody reads
+        return streams(console) == 0
+
+    return until(have_ended, 60, every=0.1)
 
 
 def test_a_page_that_is_closed_ends_its_stream(console: ConsoleStack) -> None:
-    before = streams()
+    assert all_streams_end(console)  # those of other tests
     opened = [events(console) for _ in range(3)]
     for news in opened:
         next(news)
-    assert streams() == before + 3
+    assert streams(console) == 3
     for news in opened:
         news.close()  # type: ignore[attr-defined]
-    give_up_at = time.monotonic() + 60
-    while streams() > before:
-        assert time.monotonic() < give_up_at
-        console.desk.tell(speed=1)  # something to write is what shows that nobody reads
-        time.sleep(0.1)
+    assert all_streams_end(console)
 
 
 YEAR = {
@@ -671,18 +727,16 @@ def test_deliveries_outlive_a_restart(postgres: Postgres, tmp_path: Path) -> Non
         assert send(second) == [gone + 1]
 
 
-def update(console: ConsoleStack) -> Any:
-    return console.desk.updates(0, 0)[1]
-
-
 def test_what_was_under_way_has_no_answer_after_a_restart(
     postgres: Postgres, tmp_path: Path
 ) -> None:
-    with open_console(postgres) as first:
-        first.modelriver.treatment = Treatment(delay=2.0)
-        with Archive(tmp_path / "file", first.desk):
-            (number,) = send(first)
-            settled(first, number, lambda seen: seen["exchanges"])
+    with (
+        open_console(postgres) as first,
+        callbacks_held(first),
+        Archive(tmp_path / "file", first.desk),
+    ):
+        (number,) = send(first)
+        settled(first, number, lambda seen: seen["exchanges"])
     with open_console(postgres) as second, Archive(tmp_path / "file", second.desk):
         (interrupted, *_) = detail(second, number)["exchanges"]
         assert interrupted["diagnosis"] == "No answer: make dev ended meanwhile."
@@ -692,10 +746,18 @@ def test_what_was_under_way_has_no_answer_after_a_restart(
 def test_all_can_be_put_away(console: ConsoleStack) -> None:
     (number,) = send(console)
     settled(console, number, is_noted)
-    since = console.desk.updates(0, 0)[0]
-    assert ask(console, "POST", "/deliveries/clear", b"{}").status == 202
-    version, told = console.desk.updates(since, 0)
-    assert (told["all"], told["deliveries"]) == (True, [])
+    version, told = console.desk.updates(0, 0)
+
+    def cleared() -> bool:
+        """What another test left waiting may be under way just now, and stays."""
+        nonlocal version, told
+        since = console.desk.updates(0, 0)[0]
+        assert ask(console, "POST", "/deliveries/clear", b"{}").status == 202
+        version, told = console.desk.updates(since, 0)
+        assert told["all"] is True
+        return told["deliveries"] == []
+
+    assert until(cleared, 60, every=0.1)
     assert console.desk.updates(version, 0)[1]["all"] is False
     for path in ("", "/body", "/curl?url=x", "/file", "/form"):
         assert ask(console, "GET", f"/deliveries/{number}{path}").status == 404
@@ -811,14 +873,14 @@ def test_a_function_that_is_away_is_said_where_it_is_missed(console: ConsoleStac
     target, console.forward.target = console.forward.target, Endpoint("", 9)
     try:
         (number,) = send(console)
-        seen = settled(console, number, lambda seen: seen["due_at"])
+        seen = settled(console, number, partial(is_due, made=1))
         assert seen["exchanges"][0]["answer"]["status"] == 502
         expected = "The function does not answer: Connection refused."
         assert seen["exchanges"][0]["diagnosis"] == expected
         console.desk.tell(reason="lib/content.py line 31: SyntaxError: invalid syntax")
         ask(console, "POST", f"/deliveries/{number}/redeliver", b"{}")
-        seen = settled(console, number, lambda seen: len(seen["exchanges"]) == 2 and seen["due_at"])
-        assert seen["exchanges"][1]["diagnosis"].startswith("lib/content.py line 31")
+        seen = settled(console, number, partial(is_due, made=2))
+        assert seen["exchanges"][-1]["diagnosis"].startswith("lib/content.py line 31")
     finally:
         console.forward.target = target
         console.desk.tell(reason="")

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Browser, Locator, Page, Request, ViewportSize, expect
 
+from lib.jsontext import Json
 from lib.local.console.server import FAULTS
 from lib.local.standins.browser import chromium, chromium_binary
 from lib.local.standins.postgres import Postgres
@@ -22,6 +23,9 @@ WITHIN = 30_000
 """Milliseconds for whatever a page is waited for: a busy machine is no failure."""
 
 expect.set_options(timeout=WITHIN)
+
+NEXT = re.compile(r"attempt \d in \d+:\d\d")
+"""What is said of a delivery that waits: on a busy machine, not for the second attempt any more."""
 
 
 @pytest.fixture(scope="module")
@@ -99,6 +103,13 @@ def listed(page: Page) -> Locator:
     return page.get_by_role("tree", name="Deliveries").get_by_role("treeitem")
 
 
+def listing(console: ConsoleStack) -> list[Json]:
+    """All deliveries that the console keeps."""
+    deliveries = console.desk.updates(0, 0)[1]["deliveries"]
+    assert isinstance(deliveries, list)
+    return deliveries
+
+
 def newest(page: Page) -> Locator:
     return listed(page).first
 
@@ -168,16 +179,18 @@ def test_a_wrong_secret_shows_401(page: Page) -> None:
     expect(page.get_by_text("✕ 401 after")).to_be_visible()
     expect(page.get_by_text("Signed with a wrong secret")).to_be_visible()
     expect(page.get_by_text("There is none for this channel and event.")).to_be_visible()
-    expect(newest(page)).to_contain_text("the person waits · attempt 2 in")
+    expect(newest(page)).to_contain_text(NEXT)
 
 
 def test_a_failing_callback_shows_the_countdown_and_then_recovery(page: Page) -> None:
     page.get_by_label("Callbacks are answered").select_option("500")
     send(page, "Structured", "recovers")
-    expect(newest(page)).to_contain_text(re.compile(r"attempt 2 in 0:0\d"))
+    expect(newest(page)).to_contain_text(NEXT)
     expect(page.get_by_text("✕ 503 after")).to_be_visible()
     page.get_by_label("Callbacks are answered").select_option("none")
-    expect(newest(page)).to_contain_text("shown to the person · delivered at attempt 2")
+    # The third comes half a minute later, where the second was quicker than we.
+    delivered = re.compile(r"shown to the person · delivered at attempt [23]")
+    expect(newest(page)).to_contain_text(delivered, timeout=2 * WITHIN)
     expect(page.get_by_text("✓ 200 after")).to_be_visible()
     page.get_by_role("tab", name="1 ✕ 503").click()
     expect(page.get_by_text("✕ 503 after")).to_be_visible()
@@ -290,7 +303,7 @@ def test_the_keyboard_alone_can_do_it_all(page: Page) -> None:
     tab_to(page.get_by_role("button", name="Send", exact=True))
     keys.press("Enter")
     expect(newest(page)).to_contain_text("by keyboard")
-    expect(newest(page)).to_contain_text("attempt 2 in")
+    expect(newest(page)).to_contain_text(NEXT)
 
     listbox = page.get_by_role("tree", name="Deliveries")
     tab_to(listbox)
@@ -364,6 +377,7 @@ def test_make_dev_that_has_ended_is_missed_and_found_again(
     with make_dev(*options, environment=environment):
         page.goto(f"http://127.0.0.1:{modelriver_port}")
         send(page, "Structured", "before")
+        expect(row_cell(page, "called_back_at")).to_contain_text("+00:00")  # all is done
     expect(page.get_by_text("make dev has ended")).to_be_visible()
     with make_dev(*options, environment=environment):
         expect(page.get_by_text("make dev has ended")).to_be_hidden()
@@ -431,7 +445,7 @@ def test_what_is_looked_for_is_found(page: Page, console: ConsoleStack) -> None:
     page.get_by_label("Event", exact=True).fill("hay")
     page.get_by_role("button", name="Send", exact=True).click()
     expect(newest(page)).to_contain_text("A needle")
-    expect(newest(page)).to_contain_text("attempt 2 in")
+    expect(newest(page)).to_contain_text(NEXT)
     query = "SELECT id::text, channel_id FROM ai_content WHERE title = 'A needle'"
     (row,) = console.connection.execute(query).fetchall()
     box = page.get_by_label("Title, channel or row id")
@@ -559,8 +573,10 @@ def test_two_attempts_are_compared_where_they_differ(page: Page) -> None:
     send(page, "Structured", "compared")
     expect(diagnosis(page)).to_contain_text("HTTP 500")
     page.get_by_label("Callbacks are answered").select_option("none")
-    page.get_by_role("button", name="Deliver now").click()
-    expect(diagnosis(page)).to_have_text("Stored and called back.")
+    # "Redeliver" where the second attempt has come by itself meanwhile
+    page.get_by_role("button", name=re.compile("Deliver now|Redeliver")).click()
+    well = re.compile("Stored and called back|Delivered again")
+    expect(diagnosis(page)).to_have_text(well)
     page.get_by_label("Compare with").select_option("attempt 1")
     table = page.locator(".compare")
     row = table.get_by_role("row", name="answer 503 200")
@@ -580,7 +596,7 @@ def test_many_and_long_ones_break_nothing(
     page.get_by_label("Times", exact=True).fill("100")
     send(page, "Hostile", "an_event_" * 30)
     expect(newest(page)).to_contain_text("100 \u00d7 200")
-    for _ in range(2):
+    while len(listing(console)) < 300:
         page.get_by_role("button", name="Send", exact=True).click()
         expect(page.get_by_text("Sent as deliveries")).to_be_visible()
     expect(newest(page)).to_contain_text("100 \u00d7 200")

@@ -17,7 +17,7 @@ def test_no_mangled_delivery_no_mangled_request_and_no_history_is_an_error(
         fuzz.require()
     except PartMissing as reason:
         missing(reason)
-    command = [sys.executable, "-m", "lib.local", "fuzz", "--seconds", "24"]
+    command = [sys.executable, "-m", "lib.local", "fuzz", "--seconds", "12"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
     assert done.stdout.count("number of executed units") == 2

@@ -74,7 +74,9 @@ def test_what_is_missing_is_said_in_the_last_line(tmp_path: Path) -> None:
         "    missing(PartMissing('No PgBouncer: make parts'))\n"
     )
     (tmp_path / "conftest.py").write_text("from tests.conftest import pytest_terminal_summary\n")
-    done = make("test", f"ARGS={module} --rootdir {tmp_path} -c {ROOT}/pytest.ini", CI="")
+    done = make(
+        "test", f"ARGS={module} --rootdir {tmp_path} -c {ROOT}/pytest.ini --numprocesses 0", CI=""
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.splitlines()[-1] == (
         "Tests skipped for want of PgBouncer: 1. What brings them: make parts"

@@ -418,7 +418,7 @@ def test_both_secrets_of_a_rotation(
             assert modelriver.deliver(vercel.url, signer.sign(payload)).status == 200
 
 
-@settings(max_examples=150)
+@settings(max_examples=75)
 @given(body=st.binary(), cut=st.integers(0, 400), flip=st.integers(0, 3000))
 def test_no_mangled_body_is_without_a_defined_answer(
     stack: Stack, body: bytes, cut: int, flip: int
@@ -434,7 +434,7 @@ def test_no_mangled_body_is_without_a_defined_answer(
         assert reply.json in (RECEIVED, {"error": "Invalid body"})
 
 
-@settings(max_examples=100)
+@settings(max_examples=50)
 @given(
     ai_result=json_values,
     members=st.dictionaries(

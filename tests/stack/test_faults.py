@@ -347,7 +347,7 @@ def test_overload_is_answered_honestly(own: OwnStack) -> None:
 
 
 def test_a_short_chaos_breaks_no_promise(pgbouncer: PgBouncer) -> None:
-    chaos = Chaos(seed=7, seconds=25, rate=40)
+    chaos = Chaos(seed=7, seconds=12, rate=40)
     verdict = chaos.run()
     assert {fault: count for fault, count in verdict.broken.items() if count} == {}
     assert chaos.done

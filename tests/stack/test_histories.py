@@ -40,7 +40,7 @@ def test_what_is_worth_keeping(steps: list[tuple[str, dict[str, Json]]]) -> None
 def test_no_history_breaks_a_promise() -> None:
     few = settings(
         SETTINGS,
-        max_examples=6,
+        max_examples=3,
         stateful_step_count=10,
         derandomize=True,
         database=None,

@@ -1,6 +1,8 @@
 """The pooled connection string as Neon hands it out: TLS, the host's name, SCRAM bound to both."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -55,9 +57,14 @@ def test_a_certificate_is_demanded_where_the_string_says_so(
     }
     with serve(modelriver, f"{url}&sslrootcert={right}") as vercel:
         assert deliver(modelriver, vercel).status == 200
-    for bundle, reason in reasons.items():
-        with serve(modelriver, f"{url}&sslrootcert={bundle}") as vercel:
-            assert deliver(modelriver, vercel).status == 503
+    with ExitStack() as served, ThreadPoolExecutor() as threads:
+        functions = [
+            served.enter_context(serve(modelriver, f"{url}&sslrootcert={bundle}"))
+            for bundle in reasons
+        ]
+        replies = threads.map(lambda each: deliver(modelriver, each), functions)
+        assert [reply.status for reply in replies] == [503, 503]
+        for vercel, reason in zip(functions, reasons.values(), strict=True):
             assert until(lambda: reason in "".join(vercel.log)), vercel.log  # noqa: B023
 
 

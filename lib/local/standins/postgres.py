@@ -17,6 +17,7 @@ from lib.local.database import connect
 from lib.local.project import ROOT
 from lib.local.standins import process
 from lib.local.standins.process import NotStarted, PartMissing
+from lib.local.until import until
 
 SCHEMA = ROOT / "sql" / "schema.sql"
 
@@ -104,10 +105,18 @@ class Postgres:
             process.stop(self._server, signal.SIGINT)
 
     def crash(self) -> None:
-        """Kill it, children and all, as a machine that goes down would."""
-        self._signal_all(signal.SIGKILL)
+        """Kill it, children and all, as a machine that goes down would.
+
+        Frozen first, so that it forks no child meanwhile; the next start finds the shared memory
+        free once none of them is alive.
+        """
+        killed = self._signal_all(signal.SIGSTOP)
+        for pid in killed:
+            process.signal_if_there(pid, signal.SIGKILL)
         if self._server:
             self._server.wait()
+        if not until(lambda: not any(map(process.is_alive, killed)), process.STARTED_WITHIN):
+            raise NotStarted("a child of the killed Postgres does not end")
 
     def freeze(self) -> None:
         """Stop it from answering while its connections stay open."""
@@ -131,14 +140,15 @@ class Postgres:
     def is_running(self) -> bool:
         return self._server is not None and self._server.poll() is None
 
-    def _signal_all(self, number: signal.Signals) -> None:
+    def _signal_all(self, number: signal.Signals) -> list[int]:
+        """Returns the ids of those that it was sent to."""
         signalled: list[int] = []
         # One reading may miss a child while others come and go (proc(5)).
         while missed := [pid for pid in self.processes() if pid not in signalled]:
             signalled += missed
             for pid in missed:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, number)
+                process.signal_if_there(pid, number)
+        return signalled
 
     def _initialize(self) -> None:
         user = process.unprivileged_user()

@@ -129,6 +129,20 @@ def stop(child: "subprocess.Popen[bytes]", how: signal.Signals, patience: float 
         child.wait()
 
 
+def signal_if_there(pid: int, number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, number)
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process still holds what it held: a zombie, whom nobody waited for, does not."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return state not in "ZX"
+
+
 def stop_group(child: "subprocess.Popen[bytes]") -> None:
     """End a child and all that it started."""
     with contextlib.suppress(ProcessLookupError):
