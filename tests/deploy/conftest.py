@@ -63,10 +63,7 @@ class Platforms:
 def platforms(
     neon: Neon, modelriver: ModelRiver, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Platforms]:
-    shared = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        shared = shared.parent  # 1,600 files are uploaded once
-    with VercelApi(shared / "vercel-files") as vercel:
+    with VercelApi() as vercel:
         ours = {name: value for name, value in os.environ.items() if not name.startswith(PLATFORMS)}
         settings = {**modelriver.settings, "PGHOSTADDR": "127.0.0.1"}
         for target in vercel.settings.values():
