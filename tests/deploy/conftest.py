@@ -76,6 +76,7 @@ def platforms(
             "VERCEL_ORG_ID": TEAM,
             "VERCEL_PROJECT_ID": PROJECT,
             "HOME": str(tmp_path_factory.mktemp("home")),  # nobody is signed in there
+            "UV_CACHE_DIR": str(Path.home() / ".cache" / "uv"),  # but packages are known here
         }
         yield Platforms(neon, vercel, modelriver, environment)
 

@@ -5,6 +5,7 @@ What counts is what the platforms hold afterwards: branches, rows and deployment
 
 import json
 import re
+import shutil
 import subprocess
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -107,14 +108,17 @@ def test_production(unspoilt: Platforms, checkout: Path) -> None:
     assert unspoilt.execute(unspoilt.neon.main, ROWS) == []
 
 
-def test_a_deployment_that_does_not_do_its_job_is_removed(
-    applied: Platforms, tmp_path: Path
-) -> None:
-    """From a checkout that `vercel link` has linked."""
-    linked = check_out(tmp_path / "linked")
-    (linked / ".vercel").mkdir()
-    project = {"projectId": PROJECT, "orgId": TEAM}
-    (linked / ".vercel" / "project.json").write_text(json.dumps(project))
+@pytest.fixture
+def linked(checkout: Path) -> Iterator[Path]:
+    """The checkout, as `vercel link` links it."""
+    link = checkout / ".vercel" / "project.json"
+    link.parent.mkdir()
+    link.write_text(json.dumps({"projectId": PROJECT, "orgId": TEAM}))
+    yield checkout
+    shutil.rmtree(link.parent)
+
+
+def test_a_deployment_that_does_not_do_its_job_is_removed(applied: Platforms, linked: Path) -> None:
     changed = {"VERCEL_ORG_ID": "", "VERCEL_PROJECT_ID": "", "MODELRIVER_WEBHOOK_SECRET": "another"}
     before = applied.holds()
     done = applied.make(linked, *MY_CHANGE, **changed)
