@@ -7,7 +7,6 @@ the role is called, and a branch copies its parent as it is now, not as it was a
 import secrets
 import threading
 import time
-from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
 from typing import Self
@@ -76,21 +75,13 @@ class Neon:
 
     def url(self, branch: Branch, *, pooled: bool = False) -> str:
         """As Neon hands it out; for this machine with `PGHOSTADDR` beside it."""
-        host = self._host(branch, "-pooler" if pooled else "")
+        host = f"{branch.endpoint}{'-pooler' if pooled else ''}.{DOMAIN}:{self.proxy.port}"
         query = "sslmode=require&channel_binding=require"
         return f"postgresql://{ROLE}:{self.password}@{host}/{DATABASE}?{query}"
 
-    def _host(self, branch: Branch, pooler: str = "") -> str:
-        return f"{branch.endpoint}{pooler}.{DOMAIN}:{self.proxy.port}"
-
     def _routes(self) -> Routes:
-        """What neonctl asks for, and of each answer what it reads."""
         project = "/projects/([^/]+)"
         branch = f"{project}/branches/([^/]+)"
-
-        def of(answer: Callable[[Branch], Json]) -> Callable[..., Json]:
-            return lambda _, *ids: answer(self._branch(*ids))
-
         return {
             "GET /users/me/organizations": lambda _: {"organizations": []},
             "GET /projects": lambda _: {
@@ -98,12 +89,26 @@ class Neon:
             },
             f"GET {project}/branches": self._list,
             f"POST {project}/branches": self._create,
-            f"GET {branch}": of(lambda branch: {"branch": _shown(branch)}),
-            f"DELETE {branch}": of(self._delete),
-            f"GET {branch}/endpoints": of(lambda branch: {"endpoints": [self._compute(branch)]}),
-            f"GET {branch}/roles": of(lambda _: {"roles": [{"name": ROLE}]}),
-            f"GET {branch}/databases": of(lambda _: {"databases": [{"name": DATABASE}]}),
-            f"GET {branch}/roles/{ROLE}/reveal_password": of(lambda _: {"password": self.password}),
+            f"GET {branch}(?:/.*)?": lambda _, *ids: self._told(self._branch(*ids)),
+            f"DELETE {branch}": self._delete,
+        }
+
+    def _told(self, branch: Branch) -> Object:
+        """All that neonctl reads of a branch, at whatever path: it takes what it asked for."""
+        host = f"{branch.endpoint}.{DOMAIN}:{self.proxy.port}"
+        compute = {"id": branch.endpoint, "branch_id": branch.id}
+        return {
+            "branch": {
+                "id": branch.id,
+                "parent_id": branch.parent,
+                "name": branch.name,
+                "default": branch is self.main,
+                "expires_at": branch.expires_at,
+            },
+            "endpoints": [{**compute, "host": host, "type": "read_write"}],
+            "roles": [{"name": ROLE}],
+            "databases": [{"name": DATABASE}],
+            "password": self.password,
         }
 
     def _in_project(self, project: str) -> dict[str, Branch]:
@@ -114,7 +119,7 @@ class Neon:
 
     def _list(self, _: Request, project: str) -> Json:
         found = self._in_project(project).values()
-        return {"branches": [_shown(each) for each in found], "annotations": {}}
+        return {"branches": [self._told(each)["branch"] for each in found], "annotations": {}}
 
     def _branch(self, project: str, given: str) -> Branch:
         if branch := self._in_project(project).get(given):
@@ -131,13 +136,14 @@ class Neon:
         if self.named(branch.name):
             raise Refused(409, f"branch {branch.name} already exists")
         self.add(branch)
-        return {"branch": _shown(branch), "endpoints": [self._compute(branch)]}
+        return self._told(branch)
 
-    def _delete(self, branch: Branch) -> Json:
+    def _delete(self, _: Request, *ids: str) -> Json:
+        branch = self._branch(*ids)
         if branch is self.main:
             raise Refused(422, "cannot delete the default branch of the project")
         self.remove(branch)
-        return {"branch": _shown(branch)}
+        return self._told(branch)
 
     def add(self, branch: Branch) -> None:
         """Postgres copies only what nobody is connected to, so those who are get cut off."""
@@ -169,17 +175,3 @@ class Neon:
             for branch in list(self.branches.values()):
                 if time.monotonic() - branch.used_at > self.suspend_after:
                     branch.suspend()
-
-    def _compute(self, branch: Branch) -> Object:
-        shown: Object = {"id": branch.endpoint, "branch_id": branch.id, "type": "read_write"}
-        return {**shown, "host": self._host(branch)}
-
-
-def _shown(branch: Branch) -> Object:
-    return {
-        "id": branch.id,
-        "parent_id": branch.parent,
-        "name": branch.name,
-        "default": branch.parent is None,
-        "expires_at": branch.expires_at,
-    }
