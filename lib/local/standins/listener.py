@@ -16,6 +16,8 @@ WITHIN = 30.0
 class Served(BaseServer):
     """A server that serves for as long as the `with` block, on a thread."""
 
+    request_queue_size = 256  # with the library's 5, a second passes until a client asks again
+
     def __enter__(self) -> Self:
         self._thread = threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True)
         self._thread.start()
@@ -31,7 +33,6 @@ class Listener(Served, ThreadingTCPServer):
     """Serves each connection on a thread of its own; how, is for a subclass."""
 
     allow_reuse_address = daemon_threads = True
-    request_queue_size = 256
 
     def __init__(self, port: int = 0) -> None:
         """On `port`, or on a free one."""
