@@ -63,10 +63,7 @@ class Platforms:
 def platforms(
     neon: Neon, modelriver: ModelRiver, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Platforms]:
-    shared = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        shared = shared.parent  # 1,600 files are uploaded once
-    with VercelApi(shared / "vercel-files") as vercel:
+    with VercelApi() as vercel:
         ours = {name: value for name, value in os.environ.items() if not name.startswith(PLATFORMS)}
         settings = {**modelriver.settings, "PGHOSTADDR": "127.0.0.1"}
         for target in vercel.settings.values():
@@ -79,6 +76,7 @@ def platforms(
             "VERCEL_ORG_ID": TEAM,
             "VERCEL_PROJECT_ID": PROJECT,
             "HOME": str(tmp_path_factory.mktemp("home")),  # nobody is signed in there
+            "UV_CACHE_DIR": str(Path.home() / ".cache" / "uv"),  # but packages are known here
         }
         yield Platforms(neon, vercel, modelriver, environment)
 

@@ -12,9 +12,11 @@ import pytest
 
 from lib.local.commands import cli
 from lib.local.commands.running import STANDIN_SECRET
+from lib.local.project import ROOT
 from lib.local.standins import process
 from lib.local.standins.neon import Neon
 from lib.local.standins.neon_proxy import Branch
+from lib.local.standins.postgres import Postgres
 from lib.local.until import until
 from tests.support import SAID, make_dev
 
@@ -48,6 +50,21 @@ def test_both_ways_into_both_strings(
     assert ask(url) == branch.id
     assert ask(url, "SELECT length(repeat('x', 3000000))") == 3_000_000
     assert ask(neon.url(neon.main, pooled=pooled)) == neon.main.id
+
+
+def test_how_the_readme_finds_out_whether_tls_may_begin_at_once(
+    neon: Neon, branch: Branch, postgres: Postgres
+) -> None:
+    lines = (ROOT / ".github" / "workflows" / "README.md").read_text()
+    (script,) = re.findall(r"`\.venv/bin/python -c '(import os, psycopg.+?)'`", lines)
+    postgres_url = f"{postgres.url()}?sslmode=require"  # which has no TLS
+    for url, says in ((neon.url(branch), ""), (postgres_url, "OperationalError")):
+        command = [sys.executable, "-c", script]
+        variables = {**os.environ, "DATABASE_URL": url}
+        done = subprocess.run(command, env=variables, capture_output=True, text=True, check=False)
+        assert (done.returncode == 0, done.stdout) == (not says, "")
+        assert says in done.stderr
+        assert bool(says) == bool(done.stderr)
 
 
 REFUSED = {

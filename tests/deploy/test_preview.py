@@ -5,6 +5,7 @@ What counts is what the platforms hold afterwards: branches, rows and deployment
 
 import json
 import re
+import shutil
 import subprocess
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -14,7 +15,7 @@ import pytest
 
 from lib.local.commands import cli
 from lib.local.project import ROOT
-from lib.local.standins.api import Fault
+from lib.local.standins.api import Refused
 from lib.local.standins.neon_proxy import Branch
 from lib.local.standins.postgres import SCHEMA
 from lib.local.standins.vercel_api import PROJECT, TEAM
@@ -61,12 +62,13 @@ def test_a_preview_its_next_push_and_its_end(applied: Platforms, checkout: Path)
     assert re.search(r"^row .*, removed again$", first.stdout, re.MULTILINE)
     assert applied.execute(branch, ROWS) == [("kept",)]  # the parent's; the delivery's is gone
 
+    uploaded = len(applied.vercel.api.asked("POST /v2/files"))
     second = applied.make(checkout, *named)
     assert second.returncode == 0, second.stderr
     assert applied.neon.named(f"preview/{AWKWARD}") is branch
-    _, newer = applied.vercel.deployments.values()
+    assert len(applied.vercel.deployments) == 2
     # What says when and how long it was built differs; the function's files do not.
-    assert newer.uploaded < 5
+    assert len(applied.vercel.api.asked("POST /v2/files")) < uploaded + 5
 
     cleanup = applied.make(checkout, *named, "--delete")
     assert (cleanup.returncode, applied.neon.named(f"preview/{AWKWARD}")) == (0, None)
@@ -82,7 +84,7 @@ def test_a_preview_its_next_push_and_its_end(applied: Platforms, checkout: Path)
 def test_a_deployment_that_vercel_refuses(
     applied: Platforms, existing: Branch, checkout: Path
 ) -> None:
-    applied.vercel.api.faults["POST /v13/deployments"] = Fault(402, "Build limit exceeded")
+    applied.vercel.api.faults["POST /v13/deployments"] = Refused(402, "Build limit exceeded")
     assert_refused(applied, checkout, {}, "vercel deploy --prebuilt: ")
     assert applied.execute(existing, ROWS) == [("kept",), ("of the branch",)]
 
@@ -106,14 +108,17 @@ def test_production(unspoilt: Platforms, checkout: Path) -> None:
     assert unspoilt.execute(unspoilt.neon.main, ROWS) == []
 
 
-def test_a_deployment_that_does_not_do_its_job_is_removed(
-    applied: Platforms, tmp_path: Path
-) -> None:
-    """From a checkout that `vercel link` has linked."""
-    linked = check_out(tmp_path / "linked")
-    (linked / ".vercel").mkdir()
-    project = {"projectId": PROJECT, "orgId": TEAM}
-    (linked / ".vercel" / "project.json").write_text(json.dumps(project))
+@pytest.fixture
+def linked(checkout: Path) -> Iterator[Path]:
+    """The checkout, as `vercel link` links it."""
+    link = checkout / ".vercel" / "project.json"
+    link.parent.mkdir()
+    link.write_text(json.dumps({"projectId": PROJECT, "orgId": TEAM}))
+    yield checkout
+    shutil.rmtree(link.parent)
+
+
+def test_a_deployment_that_does_not_do_its_job_is_removed(applied: Platforms, linked: Path) -> None:
     changed = {"VERCEL_ORG_ID": "", "VERCEL_PROJECT_ID": "", "MODELRIVER_WEBHOOK_SECRET": "another"}
     before = applied.holds()
     done = applied.make(linked, *MY_CHANGE, **changed)
@@ -125,14 +130,14 @@ def test_a_deployment_that_does_not_do_its_job_is_removed(
 
 
 BRANCHES = "/projects/[^/]+/branches"
-FAULTS: dict[str, tuple[dict[str, Fault], dict[str, str], str]] = {
+FAULTS: dict[str, tuple[dict[str, Refused], dict[str, str], str]] = {
     "Neon does not answer": (
-        {f"GET {BRANCHES}.*": Fault()},
+        {f"GET {BRANCHES}.*": Refused()},
         {},
         "neonctl branches get: Service unavailable",
     ),
     "Neon does not answer just now": (
-        {f"GET {BRANCHES}": Fault(once=True)},
+        {f"GET {BRANCHES}": Refused(once=True)},
         {},
         "neonctl branches get: Service unavailable",
     ),
@@ -169,19 +174,19 @@ def test_what_was_there_stays(
     assert applied.execute(existing, ROWS) == [("kept",), ("of the branch",)]
 
 
-LATE_FAULTS: dict[str, tuple[dict[str, Fault], dict[str, str], str]] = {
+LATE_FAULTS: dict[str, tuple[dict[str, Refused], dict[str, str], str]] = {
     "the quota is reached": (
-        {f"POST {BRANCHES}": Fault(422, "branches limit exceeded")},
+        {f"POST {BRANCHES}": Refused(422, "branches limit exceeded")},
         {},
         "neonctl branches create: branches limit exceeded; delete what is not needed",
     ),
     "the name is refused": (
-        {f"POST {BRANCHES}": Fault(400, "branch name is invalid")},
+        {f"POST {BRANCHES}": Refused(400, "branch name is invalid")},
         {},
         "neonctl branches create: branch name is invalid",
     ),
     "no connection string": (
-        {f"GET {BRANCHES}/.*/reveal_password": Fault()},
+        {f"GET {BRANCHES}/.*/reveal_password": Refused()},
         {},
         "neonctl connection-string br-",
     ),
@@ -213,7 +218,7 @@ def test_a_checkout_that_cannot_be_deployed(applied: Platforms, tmp_path: Path, 
 
 
 def test_what_cannot_be_taken_away_is_named(applied: Platforms, checkout: Path) -> None:
-    faults = {f"GET {BRANCHES}/.*/reveal_password": Fault(), f"DELETE {BRANCHES}/.*": Fault()}
+    faults = {f"GET {BRANCHES}/.*/reveal_password": Refused(), f"DELETE {BRANCHES}/.*": Refused()}
     applied.neon.api.faults |= faults
     done = applied.make(checkout, *MY_CHANGE)
     assert done.returncode == 1
@@ -228,7 +233,7 @@ def test_what_cannot_be_taken_away_is_named(applied: Platforms, checkout: Path) 
 def test_a_cleanup_that_cannot_look_fails(
     applied: Platforms, existing: Branch, checkout: Path
 ) -> None:
-    applied.neon.api.faults[f"GET {BRANCHES}.*"] = Fault()
+    applied.neon.api.faults[f"GET {BRANCHES}.*"] = Refused()
     done = applied.make(checkout, *MY_CHANGE, "--delete")
     assert (done.returncode, done.stdout) == (1, "")
     assert "neonctl branches get: Service unavailable" in done.stderr

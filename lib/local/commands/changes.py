@@ -7,6 +7,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+from lib.local.commands.programs import call
 from lib.local.console.desk import Desk
 from lib.local.console.verdict import broken_file
 from lib.local.project import ROOT
@@ -87,17 +88,10 @@ class Changes:
 
     def _schema(self, *options: str) -> tuple[bool, str]:
         """Whether it agrees, and what was said: in a process of its own, which reads files anew."""
+        command = (sys.executable, "-m", "lib.local", "schema", *options)
+        variables = {**os.environ, "DATABASE_URL_UNPOOLED": self._database_url}
         try:
-            done = subprocess.run(
-                [sys.executable, "-m", "lib.local", "schema", *options],
-                cwd=ROOT,
-                env={**os.environ, "DATABASE_URL_UNPOOLED": self._database_url},
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                check=False,
-                timeout=SCHEMA_WITHIN,
-            )
+            done = call(command, SCHEMA_WITHIN, variables, ROOT)
         except subprocess.TimeoutExpired:
             return False, f"The database did not answer within {SCHEMA_WITHIN:.0f} s."
         # Of a traceback, say of a half-written file, the last line tells what is wrong.

@@ -5,48 +5,27 @@ sql/schema.sql in the same way.
 """
 
 import argparse
-import fcntl
 import os
 from collections.abc import Collection, Mapping
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field
-from hashlib import sha256
-from pathlib import Path
+from functools import partial
 from urllib.parse import urlsplit
 
-from lib.local.commands import schema
 from lib.local.commands.arguments import port, positive
 from lib.local.commands.changes import Changes
+from lib.local.commands.databases import Database, choose
 from lib.local.commands.running import STANDIN_SECRET, Running
 from lib.local.console.archive import Archive
 from lib.local.console.desk import Desk
 from lib.local.console.forward import Forward
 from lib.local.console.server import Console
-from lib.local.database import is_here, place
 from lib.local.environment import environment, setting
 from lib.local.problem import Problem
-from lib.local.project import LOCAL, ROOT
 from lib.local.standins import process
 from lib.local.standins.modelriver import ModelRiver
-from lib.local.standins.neon import PROJECT, Neon
-from lib.local.standins.pgbouncer import PgBouncer, pgbouncer_binary
-from lib.local.standins.postgres import Postgres
-from lib.local.standins.process import PartMissing
 from lib.local.standins.redelivery import Endpoint, Redelivery
-from lib.local.standins.stack import Stack
 from lib.local.standins.vercel import PATH, Message, Vercel, log_line
-from lib.settings import api_key, callback_origins, database_url, webhook_secrets
-
-
-@dataclass(frozen=True, slots=True)
-class _Database:
-    name: str
-    """For a person to read, without a password."""
-    url: str
-    direct_url: str
-    embedded: Postgres | None = None
-    variables: Mapping[str, str] = field(default_factory=dict)
-    """What leads neonctl to it."""
+from lib.settings import api_key, callback_origins, webhook_secrets
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -87,8 +66,7 @@ def _serve(parts: ExitStack, arguments: argparse.Namespace, variables: dict[str,
         ModelRiver(secrets[0], settings["MODELRIVER_API_KEY"], arguments.modelriver_port)
     )
     settings["MODELRIVER_CALLBACK_ORIGINS"] += f" {modelriver.origin}"
-    database = _on_neon(parts) if arguments.neon else _given(variables, is_meant=arguments.remote)
-    database = database or _embedded(parts, modelriver)
+    database = choose(parts, modelriver, variables, arguments)
     vercel = Vercel({**settings, "DATABASE_URL": database.url})
     desk = attach_console(
         parts,
@@ -100,13 +78,7 @@ def _serve(parts: ExitStack, arguments: argparse.Namespace, variables: dict[str,
         secrets,
     ).desk
     desk.tell(database=database.name, live=arguments.live)
-
-    def show(message: Message) -> None:
-        if line := log_line(message):
-            print(line[1], flush=True)
-        desk.take(message)
-
-    vercel.on_message = show
+    vercel.on_message = partial(_show, desk)
     parts.enter_context(vercel)
     url = f"http://127.0.0.1:{arguments.port}{PATH}"
     running = Running(url, modelriver.origin, secrets == [STANDIN_SECRET])
@@ -114,6 +86,12 @@ def _serve(parts: ExitStack, arguments: argparse.Namespace, variables: dict[str,
     parts.enter_context(Archive(running.folder / "deliveries.sqlite", desk))
     _introduce(running, database, is_live=arguments.live)
     Changes(vercel, desk, database.direct_url, database.embedded).follow()
+
+
+def _show(desk: Desk, message: Message) -> None:
+    if line := log_line(message):
+        print(line[1], flush=True)
+    desk.take(message)
 
 
 def _settings(variables: Mapping[str, str], *, is_live: bool) -> dict[str, str]:
@@ -161,7 +139,7 @@ def attach_console(
     return parts.enter_context(Forward(desk, vercel, listen_on))
 
 
-def _introduce(running: Running, database: _Database, *, is_live: bool) -> None:
+def _introduce(running: Running, database: Database, *, is_live: bool) -> None:
     print(f"console    {running.console}")
     print(f"function   {running.url}")
     print(f"database   {database.name}")
@@ -176,59 +154,3 @@ def _introduce(running: Running, database: _Database, *, is_live: bool) -> None:
     for name, value in database.variables.items():
         print(f"  export {name}={value}")
     print("Ctrl-C ends it all.", flush=True)
-
-
-def _given(variables: Mapping[str, str], *, is_meant: bool) -> _Database | None:
-    if not variables.get("DATABASE_URL"):
-        return None
-    url = setting(database_url, variables)
-    name = "DATABASE_URL_UNPOOLED" if variables.get("DATABASE_URL_UNPOOLED") else "DATABASE_URL"
-    direct_url = setting(lambda given: database_url(given, name), variables)
-    for each in (url, direct_url):
-        if not is_meant and not is_here(each):
-            print(f"{place(each)} is not on this machine, and is left alone: --remote uses it")
-            return None
-    return _Database(place(url), url, direct_url)
-
-
-def _embedded(parts: ExitStack, modelriver: ModelRiver) -> _Database:
-    folder = _folder()
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = parts.enter_context((folder / "lock").open("w"))
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise Problem(f"another make dev is using {folder}: stop it first") from None
-    postgres = parts.enter_context(Postgres(folder))
-    pgbouncer = None
-    with suppress(PartMissing):
-        pgbouncer_binary()
-        listen_on = process.kept_port(folder / "pgbouncer-port")
-        pgbouncer = parts.enter_context(PgBouncer(postgres, port=listen_on))
-    stack = parts.enter_context(Stack(modelriver, postgres, pgbouncer))
-    through = ", through PgBouncer" if pgbouncer else ""
-    return _Database(f"Postgres in {folder}{through}", stack.url, stack.direct_url, postgres)
-
-
-def _on_neon(parts: ExitStack) -> _Database:
-    postgres = parts.enter_context(Postgres())
-    neon = parts.enter_context(Neon(postgres))
-    # Its hosts have no address of their own.
-    pooled_url, direct_url = (
-        f"{neon.url(neon.main, pooled=each)}&hostaddr=127.0.0.1" for each in (True, False)
-    )
-    schema.apply(direct_url)
-    name = f"stand-in for Neon, project {PROJECT}, branch main"
-    return _Database(name, pooled_url, direct_url, postgres, neon.environment)
-
-
-def _folder() -> Path:
-    """Where the rows are kept: in the project, if Postgres can get there.
-
-    As root, Postgres runs as somebody else, to whom a home may be closed.
-    """
-    folder = LOCAL / "postgres"
-    LOCAL.mkdir(parents=True, exist_ok=True)
-    if os.geteuid() or process.is_open_to_others(LOCAL):
-        return folder
-    return Path(f"/var/tmp/modelriver-{sha256(str(ROOT).encode()).hexdigest()[:8]}")

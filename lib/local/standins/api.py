@@ -1,141 +1,108 @@
-"""An HTTP API on loopback that takes and answers JSON; fails on demand."""
+"""An HTTP API on loopback that takes and answers JSON, and fails on demand."""
 
 import json
 import re
-import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, HTTPServer
-from typing import Self
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from lib.jsontext import Json
+from lib.local.standins.listener import Served
 
 type Object = dict[str, Json]
+type Routes = Mapping[str, Callable[..., Json]]
+"""By regular expressions for `METHOD /path`, whose groups are arguments after the request."""
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    method: str
-    path: str
+    line: str
+    """`METHOD /path`."""
     query: Mapping[str, str]
-    headers: Mapping[str, str]
+    authorization: str
     body: bytes
 
     @property
     def json(self) -> Object:
-        content = json.loads(self.body or b"{}")
+        content = json.loads(self.body)
         return content if isinstance(content, dict) else {}
 
 
-@dataclass(frozen=True, slots=True)
 class Refused(Exception):
-    """An answer that is not 200."""
-
-    status: int
-    message: str
-    code: str = ""
-    members: Object = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """What is answered instead of being done; with `once`, to the next such request alone."""
-
-    status: int = 503
-    message: str = "Service unavailable, try again later"
-    once: bool = False
-
-
-class Api:
-    """Routes are regular expressions for `METHOD /path`; their groups are the arguments."""
+    """An answer that is not 200; as a fault with `once`, to the next such request alone."""
 
     def __init__(
         self,
-        routes: Mapping[str, Callable[..., Json]],
-        error: Callable[[Refused], Json],
-        key: str,
+        status: int = 503,
+        message: str = "Service unavailable",
+        *,
+        once: bool = False,
+        **members: Json,
     ) -> None:
-        """`error` makes the answer's content of a refusal; `key` is the bearer token to be sent."""
-        self._routes = routes
-        self._error = error
-        self._key = key
+        super().__init__(message)
+        self.status, self.once = status, once
+        error: Object = {"message": message, **members}
+        self.content: Object = {**error, "error": error}
+        """Neon's programs read the outer members, Vercel's the inner ones."""
+
+
+class Api(Served, HTTPServer):
+    """One request after another, so that nothing that they change needs a lock.
+
+    The processes that one of them starts live as long as this server's thread (prctl(2)).
+    """
+
+    def __init__(self, routes: Routes, key: str) -> None:
+        """`key` is the bearer token to be sent."""
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.url = f"http://127.0.0.1:{self.server_port}"
+        self._routes, self._key = routes, key
         self.requests: list[Request] = []
         """Everything that was asked, what failed included."""
-        self.faults: dict[str, Fault] = {}
-        """By route, as a regular expression."""
-        # One request after another: nothing that they change needs a lock, and the processes that
-        # one of them starts live as long as this thread (prctl(2)).
-        self._server = HTTPServer(("127.0.0.1", 0), _handler(self))
-        self._thread = threading.Thread(
-            target=self._server.serve_forever, args=(0.05,), daemon=True
-        )
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_port}"
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
+        self.faults: dict[str, Refused] = {}
+        """What is answered instead of being done, by route."""
 
     def asked(self, pattern: str) -> list[Request]:
-        """The requests so far whose `METHOD /path` match."""
-        return [
-            each for each in self.requests if re.fullmatch(pattern, f"{each.method} {each.path}")
-        ]
+        """The requests so far whose line matches."""
+        return [each for each in self.requests if re.fullmatch(pattern, each.line)]
 
-    def answer(self, request: Request) -> tuple[int, Json]:
-        """Status and content."""
+    def answer(self, request: Request) -> Json:
+        """Raises Refused."""
         self.requests.append(request)
-        try:
-            return 200, self._do(request)
-        except Refused as refused:
-            return refused.status, self._error(refused)
-
-    def _do(self, request: Request) -> Json:
-        if request.headers.get("authorization") != f"Bearer {self._key}":
-            raise Refused(401, "The key is not valid", "forbidden")
-        line = f"{request.method} {request.path}"
+        if request.authorization != f"Bearer {self._key}":
+            raise Refused(401, "The key is not valid", code="forbidden")
         for pattern, fault in self.faults.items():
-            if re.fullmatch(pattern, line):
+            if re.fullmatch(pattern, request.line):
                 if fault.once:
                     del self.faults[pattern]
-                raise Refused(fault.status, fault.message)
+                raise fault
         for pattern, do in self._routes.items():
-            if found := re.fullmatch(pattern, line):
+            if found := re.fullmatch(pattern, request.line):
                 return do(request, *found.groups())
-        raise Refused(404, "There is no such thing", "not_found")
+        raise Refused(404, "There is no such thing", code="not_found")
 
 
-def _handler(api: Api) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        timeout = 30
-        wbufsize = -1  # one packet an answer
-        disable_nagle_algorithm = True
+class _Handler(BaseHTTPRequestHandler):
+    server: Api
+    timeout = 30
+    wbufsize = -1  # one packet an answer
 
-        def do_any(self) -> None:
-            parts = urlsplit(self.path)
-            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            headers = {name.lower(): value for name, value in self.headers.items()}
-            query = dict(parse_qsl(parts.query))
-            request = Request(self.command, unquote(parts.path), query, headers, body)
-            status, content = api.answer(request)
-            text = json.dumps(content).encode()
-            self.send_response(status)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(text)))
-            self.end_headers()
-            self.wfile.write(text)
+    def do_any(self) -> None:
+        url = urlsplit(self.path)
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        line, query = f"{self.command} {unquote(url.path)}", dict(parse_qsl(url.query))
+        request = Request(line, query, self.headers.get("Authorization", ""), body)
+        try:
+            status, content = 200, self.server.answer(request)
+        except Refused as refused:
+            status, content = refused.status, refused.content
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.end_headers()
+        self.wfile.write(json.dumps(content).encode())
 
-        do_GET = do_POST = do_PATCH = do_DELETE = do_any  # noqa: N815
+    do_GET = do_POST = do_DELETE = do_any  # noqa: N815
 
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the library's name
-            """Nothing: what was asked is kept in `requests`."""
-
-    return Handler
+    def log_message(self, *_: object) -> None:
+        """Nothing: what was asked is kept in `requests`."""

@@ -7,22 +7,19 @@ the role is called, and a branch copies its parent as it is now, not as it was a
 import secrets
 import threading
 import time
-from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
 from typing import Self
 
-import psycopg
-
 from lib.jsontext import Json
-from lib.local.standins.api import Api, Object, Refused, Request
-from lib.local.standins.neon_proxy import DOMAIN, Branch, NeonProxy
+from lib.local.database import connect
+from lib.local.standins.api import Api, Object, Refused, Request, Routes
+from lib.local.standins.neon_proxy import DATABASE, DOMAIN, ROLE, Branch, NeonProxy
 from lib.local.standins.pgbouncer import PgBouncer, pgbouncer_binary
 from lib.local.standins.postgres import Postgres
 from lib.local.standins.process import PartMissing
 
 PROJECT = "local-project-00000001"
-ROLE, DATABASE = "neondb_owner", "neondb"
 SUSPEND_AFTER = 300.0
 """Seconds without a byte to or from a client."""
 
@@ -30,36 +27,34 @@ SUSPEND_AFTER = 300.0
 class Neon:
     """One project of Neon's, with the branch `main`. The data stays with the Postgres."""
 
-    def __init__(self, postgres: Postgres, suspend_after: float = SUSPEND_AFTER) -> None:
-        """`suspend_after` is in seconds."""
+    def __init__(self, postgres: Postgres) -> None:
         self._postgres = postgres
-        self.suspend_after = suspend_after
+        self.suspend_after = SUSPEND_AFTER
         self._parts = ExitStack()
         self._ended = threading.Event()
         self.key = f"napi_{secrets.token_hex(8)}"
         self.password = f"npg_{secrets.token_hex(8)}"
         self.projects = {PROJECT: "local"}
         """Names by id. All that there is, is in the first."""
+        self.main = Branch("main", None)
+        """The branch that all others come from."""
         self.branches: dict[str, Branch] = {}
         """By id, which is also the name of the branch's database."""
-        self.api = Api(self._routes(), _error, self.key)
+        self.api = Api(self._routes(), self.key)
 
     def __enter__(self) -> Self:
-        with self._parts:
-            pooled = self._postgres.port
-            try:
+        with ExitStack() as parts:
+            direct = pooled = self._postgres.port
+            with suppress(PartMissing):  # without it, both strings are direct ones
                 pgbouncer_binary()
-            except PartMissing:
-                pass  # then both strings are direct ones
-            else:
-                pooled = self._parts.enter_context(PgBouncer(self._postgres)).port
-            self.proxy = NeonProxy(self.branch_at, self.password, self._postgres.port, pooled)
-            self._parts.enter_context(self.proxy)
-            self.add(Branch("main", None))
-            self._parts.enter_context(self.api)
-            self._parts.callback(self._ended.set)
+                pooled = parts.enter_context(PgBouncer(self._postgres)).port
+            self.proxy = NeonProxy(self.branches, self.password, direct, pooled)
+            parts.enter_context(self.proxy)
+            self.add(self.main)
+            parts.enter_context(self.api)
+            parts.callback(self._ended.set)
             threading.Thread(target=self._scale_to_zero, daemon=True).start()
-            self._parts = self._parts.pop_all()
+            self._parts = parts.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -75,27 +70,16 @@ class Neon:
             "PGHOSTADDR": "127.0.0.1",
         }
 
-    @property
-    def main(self) -> Branch:
-        """The branch that all others come from."""
-        return next(iter(self.branches.values()))
-
     def named(self, name: str) -> Branch | None:
         return next((each for each in self.branches.values() if each.name == name), None)
 
-    def branch_at(self, endpoint: str) -> Branch | None:
-        return next((each for each in self.branches.values() if each.endpoint == endpoint), None)
-
     def url(self, branch: Branch, *, pooled: bool = False) -> str:
         """As Neon hands it out; for this machine with `PGHOSTADDR` beside it."""
-        host = self._host(branch, "-pooler" if pooled else "")
+        host = f"{branch.endpoint}{'-pooler' if pooled else ''}.{DOMAIN}:{self.proxy.port}"
         query = "sslmode=require&channel_binding=require"
         return f"postgresql://{ROLE}:{self.password}@{host}/{DATABASE}?{query}"
 
-    def _host(self, branch: Branch, pooler: str = "") -> str:
-        return f"{branch.endpoint}{pooler}.{DOMAIN}:{self.proxy.port}"
-
-    def _routes(self) -> dict[str, Callable[..., Json]]:
+    def _routes(self) -> Routes:
         project = "/projects/([^/]+)"
         branch = f"{project}/branches/([^/]+)"
         return {
@@ -105,95 +89,80 @@ class Neon:
             },
             f"GET {project}/branches": self._list,
             f"POST {project}/branches": self._create,
-            f"GET {branch}": lambda _, *ids: {"branch": self._shown(self._branch(*ids))},
+            f"GET {branch}(?:/.*)?": lambda _, *ids: self._told(self._branch(*ids)),
             f"DELETE {branch}": self._delete,
-            f"GET {branch}/endpoints": lambda _, *ids: {
-                "endpoints": [self._compute(self._branch(*ids))]
-            },
-            f"GET {branch}/roles": lambda _, *ids: {
-                "roles": [{"name": ROLE, "branch_id": self._branch(*ids).id}]
-            },
-            f"GET {branch}/databases": lambda _, *ids: {
-                "databases": [{"name": DATABASE, "branch_id": self._branch(*ids).id}]
-            },
-            f"GET {branch}/roles/{ROLE}/reveal_password": lambda *_: {"password": self.password},
-            f"POST {project}/endpoints/([^/]+)/suspend": self._suspend,
         }
 
-    def _project(self, given: str) -> str:
-        if given not in self.projects:
-            raise Refused(404, "project not found")
-        return given
+    def _told(self, branch: Branch) -> Object:
+        """All that neonctl reads of a branch, at whatever path: it takes what it asked for."""
+        host = f"{branch.endpoint}.{DOMAIN}:{self.proxy.port}"
+        compute = {"id": branch.endpoint, "branch_id": branch.id}
+        return {
+            "branch": {
+                "id": branch.id,
+                "parent_id": branch.parent,
+                "name": branch.name,
+                "default": branch is self.main,
+                "expires_at": branch.expires_at,
+            },
+            "endpoints": [{**compute, "host": host, "type": "read_write"}],
+            "roles": [{"name": ROLE}],
+            "databases": [{"name": DATABASE}],
+            "password": self.password,
+        }
 
-    def _branch(self, project: str, given: str) -> Branch:
-        self._project(project)
+    def _in_project(self, project: str) -> dict[str, Branch]:
+        if project not in self.projects:
+            raise Refused(404, "project not found")
         self.expire()
-        if given not in self.branches:
-            raise Refused(404, "branch not found")
-        return self.branches[given]
+        return self.branches
 
     def _list(self, _: Request, project: str) -> Json:
-        self._project(project)
-        self.expire()
-        return {
-            "branches": [self._shown(each) for each in self.branches.values()],
-            "annotations": {},
-        }
+        found = self._in_project(project).values()
+        return {"branches": [self._told(each)["branch"] for each in found], "annotations": {}}
+
+    def _branch(self, project: str, given: str) -> Branch:
+        if branch := self._in_project(project).get(given):
+            return branch
+        raise Refused(404, "branch not found")
 
     def _create(self, request: Request, project: str) -> Json:
         wanted = request.json["branch"]
         assert isinstance(wanted, dict)
         parent = self._branch(project, str(wanted["parent_id"]))
-        branch = Branch("", parent.id)
-        branch.name = str(wanted.get("name") or branch.id)
-        if expires_at := wanted.get("expires_at"):
-            branch.expires_at = str(expires_at)
+        expires_at = wanted.get("expires_at")
+        branch = Branch("", parent.id, str(expires_at) if expires_at else None)
+        branch.name = str(wanted.get("name", branch.id))
         if self.named(branch.name):
             raise Refused(409, f"branch {branch.name} already exists")
         self.add(branch)
-        return {
-            "branch": self._shown(branch),
-            "endpoints": [self._compute(branch)],
-            "operations": [],
-            "connection_uris": [{"connection_uri": self.url(branch)}],
-        }
+        return self._told(branch)
 
     def _delete(self, _: Request, *ids: str) -> Json:
         branch = self._branch(*ids)
-        if branch.parent is None:
+        if branch is self.main:
             raise Refused(422, "cannot delete the default branch of the project")
         self.remove(branch)
-        return {"branch": self._shown(branch)}
-
-    def _suspend(self, _: Request, project: str, endpoint: str) -> Json:
-        self._project(project)
-        branch = self.branch_at(endpoint)
-        if branch is None:
-            raise Refused(404, "endpoint not found")
-        branch.suspend()
-        return {"endpoint": self._compute(branch)}
+        return self._told(branch)
 
     def add(self, branch: Branch) -> None:
         """Postgres copies only what nobody is connected to, so those who are get cut off."""
-        template = branch.parent or "template0"
+        template = branch.parent or "template1"
         allow = f'ALTER DATABASE "{template}" ALLOW_CONNECTIONS '
         cut = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = %s"
-        with self._connected() as connection:
+        with connect(self._postgres.url()) as connection:
             connection.execute(f"{allow} false".encode())
             try:
                 connection.execute(cut, [template])
                 connection.execute(f'CREATE DATABASE "{branch.id}" TEMPLATE "{template}"'.encode())
             finally:
-                connection.execute(f"{allow} {bool(branch.parent)}".encode())
+                connection.execute(f"{allow} true".encode())
         self.branches[branch.id] = branch
 
     def remove(self, branch: Branch) -> None:
         del self.branches[branch.id]
-        with self._connected() as connection:
+        with connect(self._postgres.url()) as connection:
             connection.execute(f'DROP DATABASE "{branch.id}" WITH (FORCE)'.encode())
-
-    def _connected(self) -> psycopg.Connection:
-        return psycopg.connect(self._postgres.url(), autocommit=True)
 
     def expire(self) -> None:
         """Remove the branches whose time is over."""
@@ -204,34 +173,5 @@ class Neon:
     def _scale_to_zero(self) -> None:
         while not self._ended.wait(1.0):
             for branch in list(self.branches.values()):
-                idle = time.monotonic() - branch.used_at
-                if not branch.suspended and idle > self.suspend_after:
+                if time.monotonic() - branch.used_at > self.suspend_after:
                     branch.suspend()
-
-    def _shown(self, branch: Branch) -> Object:
-        return {
-            "id": branch.id,
-            "project_id": PROJECT,
-            "parent_id": branch.parent,
-            "name": branch.name,
-            "default": branch.parent is None,
-            "protected": False,
-            "current_state": "ready",
-            "created_at": branch.created_at,
-            "expires_at": branch.expires_at,
-        }
-
-    def _compute(self, branch: Branch) -> Object:
-        return {
-            "id": branch.endpoint,
-            "branch_id": branch.id,
-            "project_id": PROJECT,
-            "host": self._host(branch),
-            "type": "read_write",
-            "current_state": "idle" if branch.suspended else "active",
-            "created_at": branch.created_at,
-        }
-
-
-def _error(refused: Refused) -> Json:
-    return {"code": refused.code, "message": refused.message}

@@ -3,28 +3,24 @@
 import contextlib
 import socket
 import threading
-from typing import Self
+
+from lib.local.standins.listener import Listener, connect, relay
 
 
-class Proxy:
+class Proxy(Listener):
     """Hands bytes on to a port, both on loopback, until told otherwise."""
 
     def __init__(self, target: int, listen_on: int = 0) -> None:
+        super().__init__(listen_on)
         self.target = target
         """The port that new connections are handed on to."""
-        self._listener = socket.create_server(("127.0.0.1", listen_on), backlog=256)
-        self.port: int = self._listener.getsockname()[1]
         self._sockets: set[socket.socket] = set()
         self._lock = threading.Lock()
         self._flowing = threading.Event()
         self._flowing.set()
 
-    def __enter__(self) -> Self:
-        threading.Thread(target=self._accept, daemon=True).start()
-        return self
-
     def __exit__(self, *_: object) -> None:
-        self._listener.close()
+        super().__exit__()
         self.cut()
         self.flow()
 
@@ -43,37 +39,14 @@ class Proxy:
     def flow(self) -> None:
         self._flowing.set()
 
-    def _accept(self) -> None:
-        with contextlib.suppress(OSError):  # closed
-            while True:
-                client, _ = self._listener.accept()
-                threading.Thread(target=self._serve, args=(client,), daemon=True).start()
-
-    def _serve(self, client: socket.socket) -> None:
-        with client:
-            self._flowing.wait()
+    def serve(self, client: socket.socket) -> None:
+        self._flowing.wait()
+        with connect(self.target) as server:
+            both = {client, server}
+            with self._lock:
+                self._sockets |= both
             try:
-                server = socket.create_connection(("127.0.0.1", self.target), timeout=5)
-            except OSError:
-                return
-            server.settimeout(None)
-            with server:
-                for each in (client, server):
-                    each.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                relay(client, server, self._flowing.wait)
+            finally:
                 with self._lock:
-                    self._sockets |= {client, server}
-                back = threading.Thread(target=self._hand_on, args=(server, client), daemon=True)
-                back.start()
-                self._hand_on(client, server)
-                back.join()
-                with self._lock:
-                    self._sockets -= {client, server}
-
-    def _hand_on(self, source: socket.socket, target: socket.socket) -> None:
-        with contextlib.suppress(OSError):
-            while data := source.recv(65536):
-                self._flowing.wait()
-                target.sendall(data)
-        for each in (source, target):
-            with contextlib.suppress(OSError):
-                each.shutdown(socket.SHUT_RDWR)
+                    self._sockets -= both

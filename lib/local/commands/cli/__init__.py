@@ -13,6 +13,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from lib.local.commands.programs import call
 from lib.local.problem import Problem
 from lib.local.project import LOCAL
 from lib.local.standins.process import PartMissing
@@ -65,9 +66,10 @@ def _install(folder: Path) -> None:
     # The optional packages are the same programs, compiled for each platform.
     options = ("--omit=optional", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error")
     for _ in range(NPM_TRIES):
-        done = subprocess.run(
-            ["npm", "ci", *options], cwd=folder, capture_output=True, text=True, check=False
-        )
+        try:
+            done = call(["npm", "ci", *options], ENDS_WITHIN, os.environ, folder)
+        except subprocess.TimeoutExpired:
+            raise PartMissing(f"npm did not end within {ENDS_WITHIN} s") from None
         if done.returncode == 0:
             return
     raise PartMissing(f"npm cannot install neonctl and vercel:\n{done.stderr[-1000:]}")
@@ -95,16 +97,7 @@ def run(name: str, *arguments: str, env: Mapping[str, str], directory: Path | No
     command = [str(program(name)), *arguments]
     called = " ".join((name, *arguments[:2]))
     try:
-        done = subprocess.run(
-            command,
-            cwd=directory,
-            env=dict(env),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=ENDS_WITHIN,
-        )
+        done = call(command, ENDS_WITHIN, env, directory)
     except subprocess.TimeoutExpired:
         raise Failed(f"{called}: not done within {ENDS_WITHIN} s") from None
     if done.returncode:

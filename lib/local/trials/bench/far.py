@@ -4,8 +4,6 @@ The database is the stand-in for Neon, its pooled string as Neon hands it out; M
 sink behind TLS. Each candidate starts anew for each first delivery.
 """
 
-import socket
-import ssl
 import time
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
@@ -55,8 +53,7 @@ class Deployed:
         neon = parts.enter_context(Neon(postgres))
         sink = parts.enter_context(load.sink())
         authority = tls.Authority()
-        context = authority.context()
-        edge = parts.enter_context(tls.Edge(lambda client: _end_tls(client, context, sink)))
+        edge = parts.enter_context(tls.Edge(authority, sink))
         to_database = parts.enter_context(relay(neon.proxy.port, away.database))
         to_modelriver = parts.enter_context(relay(edge.port, away.modelriver))
         self._river = parts.enter_context(ModelRiver())
@@ -89,11 +86,6 @@ class Deployed:
 
     def requests(self, count: int) -> list[bytes]:
         return load.requests(self._river, count, origin=self._origin)
-
-
-def _end_tls(plain: socket.socket, context: ssl.SSLContext, port: int) -> None:
-    with context.wrap_socket(plain, server_side=True) as client, tls.connect(port) as server:
-        tls.relay(client, server, lambda: None)
 
 
 def _trusting(parts: ExitStack, authority: tls.Authority) -> Path:

@@ -1,15 +1,14 @@
 """Where callbacks go in a history: bare sockets, which answer in each way that there is."""
 
-import contextlib
 import json
 import socket
 import struct
 import threading
 from dataclasses import dataclass
-from typing import Self
 from urllib.parse import urlsplit
 
 from lib.jsontext import Json
+from lib.local.standins.listener import Listener
 
 type Key = tuple[str, str]
 """A channel, and the event or nothing: what there may be one row for."""
@@ -80,10 +79,11 @@ class Callback:
         return data if isinstance(data, dict) else {}
 
 
-class Destination:
+class Destination(Listener):
     """ModelRiver's origin, for as long as the `with` block."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.treatment = TREATMENTS["taken"]
         self.callbacks: list[Callback] = []
         self.arrived = threading.Event()
@@ -92,31 +92,20 @@ class Destination:
         """Until it is set, no callback is answered."""
         self.open.set()
         self._over = threading.Event()
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=256)
 
     @property
     def origin(self) -> str:
-        return f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        return f"http://127.0.0.1:{self.port}"
 
     def url(self, key: Key) -> str:
         return f"{self.origin}/v1/callback/{key[0]}/{key[1]}"
 
-    def __enter__(self) -> Self:
-        threading.Thread(target=self._accept, daemon=True).start()
-        return self
-
     def __exit__(self, *_: object) -> None:
         self._over.set()
-        self._listener.close()
+        super().__exit__()
 
-    def _accept(self) -> None:
-        with contextlib.suppress(OSError):  # closed
-            while True:
-                client, _ = self._listener.accept()
-                threading.Thread(target=self._serve, args=(client,), daemon=True).start()
-
-    def _serve(self, client: socket.socket) -> None:
-        with contextlib.suppress(OSError), client, client.makefile("rb") as incoming:
+    def serve(self, client: socket.socket) -> None:
+        with client.makefile("rb") as incoming:
             while line := incoming.readline():
                 method, target, _ = line.decode().split()
                 length = 0
@@ -143,7 +132,6 @@ class Destination:
             self.open.wait(30)
             return False
         self._over.wait(treatment.delay)
-        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for piece in treatment.pieces:
             client.sendall(piece)
             if piece != treatment.pieces[-1]:
