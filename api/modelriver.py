@@ -18,14 +18,14 @@ with runtime.quick_start():
     from lib.jsontext import Json, dump
     from lib.webhook import Webhook
 
+    WEBHOOK = Webhook(os.environ)
+
 MAX_BODY = 4_718_592
 """Bytes, 4.5 MiB: what Vercel lets through (https://vercel.com/docs/functions/limitations)."""
 MAX_READ = 2 * MAX_BODY
 """Bytes that are read before a body is refused: who is cut off while sending reads no answer."""
 MAX_LINE = 8192
 """Bytes of a line between chunks."""
-
-WEBHOOK = Webhook(os.environ)
 
 
 class handler(BaseHTTPRequestHandler):  # noqa: N801 - Vercel looks for this very text

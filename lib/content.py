@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from lib.event import AiGenerated
 from lib.jsontext import Json, coalesce, dump, to_text
 
+TABLE = "ai_content"
 _TEXTS = (
     "choices.0.message.content",  # OpenAI's chat completion
     "choices.0.message.content.*.text",  # the same, in parts

@@ -18,12 +18,10 @@ from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import TupleRow
 from psycopg_pool import ConnectionPool
 
-from lib.content import AiContent
+from lib.content import TABLE, AiContent
 from lib.database_connection import EXECUTE_TIMEOUT, BoundedConnection, Fate, fate
 from lib.errors import DatabaseUnavailable, Misconfigured, RecordRefused
 from lib.jsontext import Json
-
-TABLE = "ai_content"
 
 CONNECT_TIMEOUT = 10
 """Seconds for one connect: a suspended Neon compute takes some to wake up."""

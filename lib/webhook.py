@@ -10,10 +10,10 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from lib.callback import Callbacks, failure, success
-from lib.content import to_row
-from lib.database import TABLE, Database, Record
+from lib.content import TABLE, to_row
 from lib.errors import (
     CallbackRefused,
     DatabaseUnavailable,
@@ -27,6 +27,9 @@ from lib.event import AiGenerated, read
 from lib.jsontext import Json, dump
 from lib.settings import api_key, callback_origins, database_url, webhook_secrets
 from lib.signature import verify
+
+if TYPE_CHECKING:
+    from lib.database import Record
 
 ANSWER_WITHIN = 24.0
 """Seconds from a delivery's arrival to its answer; ModelRiver gives up after 30."""
@@ -85,8 +88,10 @@ class Webhook:
         try:
             self._secrets = webhook_secrets(environment)
             self._callbacks = Callbacks(api_key(environment), callback_origins(environment))
-            self._database = Database(database_url(environment))
             self._callbacks.connect_ahead()
+            from lib.database import Database  # noqa: PLC0415 - imports psycopg meanwhile
+
+            self._database = Database(database_url(environment))
         except Misconfigured as error:
             self.misconfigured = error.reason
             _write_log(error.level, {"outcome": error.outcome, "reason": error.reason})
@@ -154,7 +159,7 @@ class Webhook:
             }
         return event
 
-    def _save(self, event: AiGenerated, answer: Answer) -> Record:
+    def _save(self, event: AiGenerated, answer: Answer) -> "Record":
         """Store the event, or tell who waits that it will not be, or not in time."""
         try:
             with answer.step("save"):
@@ -169,7 +174,7 @@ class Webhook:
                     self._tell(event, NOT_STORED, answer)
             raise
 
-    def _return(self, record: Record, event: AiGenerated, answer: Answer) -> None:
+    def _return(self, record: "Record", event: AiGenerated, answer: Answer) -> None:
         """Call back with the record: one that was there before as it was first signed and stored.
 
         Its URL may be a stranger's, though, who came first with a delivery that does not sign it.
@@ -189,7 +194,7 @@ class Webhook:
         answer.details["told"] = True
 
 
-def _is_settled(record: Record) -> bool:
+def _is_settled(record: "Record") -> bool:
     refused = f"{CallbackRefused.outcome}: HTTP"
     return record.called_back or (record.callback_error or "").startswith(refused)
 

@@ -12,8 +12,7 @@ import typing
 from datetime import date, datetime
 from uuid import uuid4
 
-from lib.content import AiContent
-from lib.database import TABLE
+from lib.content import TABLE, AiContent
 from lib.local.commands.progress import waiting_for
 from lib.local.database import Connection, connected, place
 from lib.local.environment import environment, setting

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from lib.content import TABLE
 from lib.jsontext import Json
 from lib.local.commands.progress import waiting_for
 from lib.local.commands.running import Running
@@ -196,7 +197,6 @@ def _shown(url: str) -> str:
 
 def _remove_row(database_url: str, channel_id: str) -> str:
     """The id of the channel's row, which is removed. Raises Problem where none comes to be seen."""
-    from lib.database import TABLE  # noqa: PLC0415 - slow to load, as psycopg is
     from lib.local.database import connected, place  # noqa: PLC0415
 
     if not database_url:

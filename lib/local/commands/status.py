@@ -5,7 +5,7 @@ import json
 
 from psycopg.rows import DictRow
 
-from lib.database import TABLE
+from lib.content import TABLE
 from lib.jsontext import Json
 from lib.local.commands.progress import waiting_for
 from lib.local.database import connected

@@ -4,7 +4,7 @@ import psycopg
 from psycopg import sql
 from psycopg.types.string import TextLoader
 
-from lib.database import TABLE
+from lib.content import TABLE
 from lib.jsontext import Json, parse
 from lib.local.console.entry import Text
 from lib.local.standins import wire
