@@ -26,6 +26,8 @@ MAX_READ = 2 * MAX_BODY
 """Bytes that are read before a body is refused: who is cut off while sending reads no answer."""
 MAX_LINE = 8192
 """Bytes of a line between chunks."""
+HEADERS = {405: ("Allow", "GET, HEAD, POST"), 503: ("Retry-After", "5")}
+"""What an answer of that status says besides; Retry-After is in seconds."""
 
 
 class handler(BaseHTTPRequestHandler):  # noqa: N801 - Vercel looks for this very text
@@ -39,8 +41,7 @@ class handler(BaseHTTPRequestHandler):  # noqa: N801 - Vercel looks for this ver
             for name, value in self.headers.items()
         }
         answer = WEBHOOK.receive(headers, self._read_body)
-        retry = {"Retry-After": "5"} if answer.status == 503 else {}
-        self._send(answer.status, answer.content, retry)
+        self._send(answer.status, answer.content)
         WEBHOOK.conclude(answer)
 
     def do_GET(self) -> None:
@@ -50,8 +51,7 @@ class handler(BaseHTTPRequestHandler):  # noqa: N801 - Vercel looks for this ver
         else:
             self._send(200, {"status": "ok"})
 
-    def do_HEAD(self) -> None:
-        self.do_GET()
+    do_HEAD = do_GET  # noqa: N815 - as the library has it
 
     def __getattr__(self, name: str) -> object:
         # The runtime looks for do_<METHOD>, and answers 501 where there is none.
@@ -60,23 +60,21 @@ class handler(BaseHTTPRequestHandler):  # noqa: N801 - Vercel looks for this ver
         raise AttributeError(name)
 
     def _refuse_method(self) -> None:
-        self._send(405, {"error": "Method not allowed"}, {"Allow": "GET, HEAD, POST"})
+        self._send(405, {"error": "Method not allowed"})
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:  # noqa: ARG002 - as the library has it
         """What the standard library answers by itself is JSON, too, and has headers."""
         self.request_version = self.protocol_version
         self._send(code, {"error": HTTPStatus(code).phrase})
 
-    def _send(
-        self, status: int, content: dict[str, Json], headers: dict[str, str] | None = None
-    ) -> None:
+    def _send(self, status: int, content: dict[str, Json]) -> None:
         body = dump(content).encode()
         with contextlib.suppress(OSError):  # the client may have gone away
             self.send_response(status)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(body)))
-            for name, value in (headers or {}).items():
-                self.send_header(name, value)
+            if status in HEADERS:
+                self.send_header(*HEADERS[status])
             self.end_headers()
             self.wfile.write(b"" if self.command == "HEAD" else body)
             self.wfile.flush()
@@ -133,11 +131,8 @@ class handler(BaseHTTPRequestHandler):  # noqa: N801 - Vercel looks for this ver
                 self.path = "/"  # it would read it again for its first answer
                 self.send_error(400)
 
-    def log_request(self, code: object = "-", size: object = "-") -> None:
+    def log_message(self, *_: object) -> None:
         """Nothing: a delivery has its own log line, and a URL may hold a bypass secret."""
-
-    def log_error(self, format: str, *args: object) -> None:  # noqa: A002 - as the library has it
-        """Nothing: it would quote whatever a stranger sent."""
 
 
 runtime.spare(handler)

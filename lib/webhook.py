@@ -57,7 +57,7 @@ class Answer:
     note: tuple[str, str | None] | None = None
     """The id of the record that was called back, and the error that it ended with."""
     level: int = logging.INFO
-    outcome: str = "ignored"
+    outcome: str = field(init=False)
     details: dict[str, Json] = field(default_factory=dict)
     milliseconds: dict[str, Json] = field(default_factory=dict)
 
