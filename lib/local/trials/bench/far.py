@@ -12,6 +12,7 @@ from tempfile import TemporaryDirectory
 
 import certifi
 
+from lib.local.project import ROOT
 from lib.local.standins import tls
 from lib.local.standins.distance import __file__ as distance
 from lib.local.standins.modelriver import ModelRiver
@@ -60,7 +61,7 @@ class Deployed:
         self._origin = f"https://127.0.0.1:{to_modelriver}"
         url = neon.url(neon.main, pooled=True).replace(f":{neon.proxy.port}", f":{to_database}")
         postgres.apply_schema(neon.main.id)
-        self.settings = {
+        self._settings = {
             **self._river.settings,
             "MODELRIVER_CALLBACK_ORIGINS": self._origin,
             "DATABASE_URL": f"{url}&hostaddr=127.0.0.1",
@@ -70,9 +71,8 @@ class Deployed:
     def measure(self, root: Path, entrypoint: str) -> dict[str, float]:
         """One round of one candidate: a first delivery, then others; milliseconds."""
         first, others = self.requests(1), self.requests(WARM_UP + WARM)
-        settings = {**self.settings, "PYTHONPATH": f"{root}:{self.settings['PYTHONPATH']}"}
         began = time.perf_counter()
-        with Vercel(settings, root=root, entrypoint=entrypoint) as vercel:
+        with Vercel(self.settings(root), root=root, entrypoint=entrypoint) as vercel:
             fresh = load.run([vercel.port], first, 1)
             cold = time.perf_counter() - began
             warm_up = load.run([vercel.port], others[:WARM_UP], 1)
@@ -83,6 +83,10 @@ class Deployed:
             "start": cold * 1000,
             "failed": fresh.failed + warm_up.failed + warm.failed,
         }
+
+    def settings(self, root: Path = ROOT) -> dict[str, str]:
+        """The environment of a function whose files are below `root`."""
+        return {**self._settings, "PYTHONPATH": f"{root}:{self._settings['PYTHONPATH']}"}
 
     def requests(self, count: int) -> list[bytes]:
         return load.requests(self._river, count, origin=self._origin)
