@@ -11,7 +11,7 @@ times come as text that Postgres has written.
 import logging
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
@@ -120,7 +120,7 @@ class Database:
         `deadline` is a time.monotonic() to be done by. Raises RecordRefused where Postgres will
         never take this row, DatabaseUnavailable for everything else.
         """
-        row = asdict(content)
+        row = {name: getattr(content, name) for name in _COLUMNS}
         refused = RecordRefused("a trigger of the table keeps no such row")
         try:
             kept = self._execute(_SAVE, row, deadline)

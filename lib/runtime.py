@@ -9,11 +9,13 @@ import contextlib
 import gc
 import importlib.util
 import sys
+import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextvars import Context
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from queue import SimpleQueue
 from socketserver import ThreadingMixIn
 from typing import Any
 
@@ -24,9 +26,10 @@ GUESSERS = ("charset_normalizer", "chardet")
 """What requests loads to guess how a text is encoded; none is read here."""
 OPTIONAL = ("vercel", "vercel.headers", "vercel.cache.context", "vercel.cache.cache_build")
 """What the runtime tries to import on each request, searching the whole path in vain."""
+MAX_IDLE = 64
 
-_threads = ThreadPoolExecutor(BACKLOG, thread_name_prefix="request")
-"""They serve one request after another; the library starts a thread for each."""
+idle_threads: list[SimpleQueue[Callable[[], object]]] = []
+"""Where each waits for a request; the last to come is the first to go."""
 
 
 @contextlib.contextmanager
@@ -78,5 +81,19 @@ def _end_quietly(handler: type[BaseHTTPRequestHandler]) -> None:
 
 
 def _process_request(server: ThreadingMixIn, request: Any, client_address: Any) -> None:  # noqa: ANN401 - as the library has it
+    """Serve it on a thread that has served others; the library starts one for each."""
+    try:
+        inbox = idle_threads.pop()
+    except IndexError:
+        inbox = SimpleQueue()
+        threading.Thread(target=_serve, args=(inbox,), daemon=True).start()
     # In a context of its own, as on a thread of its own: the runtime keeps the request's id there.
-    _threads.submit(Context().run, server.process_request_thread, request, client_address)
+    inbox.put(partial(Context().run, server.process_request_thread, request, client_address))
+
+
+def _serve(inbox: SimpleQueue[Callable[[], object]]) -> None:
+    while True:
+        inbox.get()()  # kept in no variable, which would hold the last request while this is idle
+        if len(idle_threads) >= MAX_IDLE:
+            return
+        idle_threads.append(inbox)

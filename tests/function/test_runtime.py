@@ -2,12 +2,15 @@
 
 import gc
 import json
+import socket
 import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from queue import SimpleQueue
 from types import SimpleNamespace
 
 import pytest
@@ -193,3 +196,32 @@ def test_a_package_of_vercels_that_is_there_is_left_alone(
 
     runtime.spare(Handler)
     assert "vercel.headers" not in sys.modules
+
+
+def test_threads_are_kept_up_to_a_limit_and_serve_all_at_once(
+    monkeypatch: pytest.MonkeyPatch, spared: None
+) -> None:
+    monkeypatch.setattr(runtime, "idle_threads", [])
+    serving, release = SimpleQueue[threading.Thread](), threading.Event()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            """Nothing."""
+
+    class Server(ThreadingHTTPServer):
+        def process_request_thread(self, *_: object) -> None:
+            serving.put(threading.current_thread())
+            release.wait(10)
+
+    runtime.spare(Handler)
+    many, served_by = runtime.MAX_IDLE + 10, []
+    with Server(("127.0.0.1", 0), Handler) as server, socket.socket() as request:
+        for _ in range(2):
+            release.clear()
+            for _ in range(many):
+                server.process_request(request, ("127.0.0.1", 1))
+            served_by.append({serving.get(timeout=10) for _ in range(many)})
+            release.set()
+            assert until(lambda: len(runtime.idle_threads) >= runtime.MAX_IDLE, within=10)
+    assert [len(threads) for threads in served_by] == [many, many]  # none waits for another
+    assert runtime.MAX_IDLE <= len(served_by[0] & served_by[1]) < many
