@@ -164,6 +164,7 @@ def test_where_the_runtime_is_made_otherwise_nothing_is_touched(
 def test_imports_are_quick_and_leave_nothing_changed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "chardet", pytest)  # somebody needs it
     monkeypatch.delitem(sys.modules, "charset_normalizer", raising=False)
+    threshold = gc.get_threshold()
     with runtime.quick_start():
         assert not gc.isenabled()
         assert sys.modules["charset_normalizer"] is None
@@ -171,6 +172,8 @@ def test_imports_are_quick_and_leave_nothing_changed(monkeypatch: pytest.MonkeyP
     assert gc.isenabled()
     assert "charset_normalizer" not in sys.modules
     assert sys.modules["chardet"] is pytest
+    assert gc.get_threshold() == (runtime.GARBAGE, *threshold[1:])
+    gc.set_threshold(*threshold)
     gc.unfreeze()
 
 

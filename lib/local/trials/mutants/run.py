@@ -23,7 +23,7 @@ ROOMS = {
     if path.stem != "__init__"
 }
 """By the path of each file of the function's, its name."""
-TESTED_BY_ANOTHER = {"errors": "webhook", "incoming": "callback_connection"}
+TESTED_BY_ANOTHER = {"errors": "webhook"}
 STACK = tuple(f"tests/stack/test_{name}.py" for name in ("answers", "deliveries", "stranger"))
 """What a mutant that its room's own tests did not notice is put before."""
 SESSION = LOCAL / "mutants.jsonl"
