@@ -10,7 +10,15 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, Request, ViewportSize, expect
+from playwright.sync_api import (
+    Browser,
+    ConsoleMessage,
+    Locator,
+    Page,
+    Request,
+    ViewportSize,
+    expect,
+)
 
 from lib.jsontext import Json
 from lib.local.console.server import FAULTS
@@ -62,13 +70,19 @@ class Watched:
         self.may_be_refused = False
         """Whether the page asks for what it is refused: Chromium notes that as an error."""
         self._host = urlsplit(console.url).netloc
-        self.page.on("console", lambda message: self._note(message.type, message.text))
+        self.page.on("console", self._hear)
         self.page.on("pageerror", lambda error: self._note("error", str(error)))
         self.page.on("dialog", lambda dialog: self._note("error", f"dialog: {dialog.message}"))
         self.page.on("request", self._see)
         self.page.goto(console.url)
         expect(self.page.get_by_label("Structured", exact=True)).to_be_checked()
         expect(self.page.get_by_text("running since")).to_be_visible()  # the list is there too
+
+    def _hear(self, message: ConsoleMessage) -> None:
+        # A delivery may be put away while the page asks for it.
+        is_gone = "404" in message.text and re.search(r"/deliveries/\d+$", message.location["url"])
+        if not is_gone:
+            self._note(message.type, message.text)
 
     def _note(self, kind: str, text: str) -> None:
         if kind in {"error", "warning"} and not (self.may_be_refused and "400" in text):
