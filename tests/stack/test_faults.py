@@ -12,6 +12,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from lib.callback import MAX_CONCURRENT
 from lib.database import MAX_CONNECTIONS
 from lib.jsontext import Json
 from lib.local.standins.modelriver import ModelRiver, Reply, Treatment
@@ -71,6 +72,19 @@ class OwnStack:
         return [f"{now} {what}" for what, (now, most) in counted.items() if now > most]
 
 
+def fill_pools(own: OwnStack) -> None:
+    """Bring up every thread that is kept, so that one that comes later is one too many."""
+    all_under_way = threading.Barrier(MAX_CONCURRENT, timeout=20)
+    unhindered = own.modelriver.on_callback
+
+    def wait_for_all(_: str) -> None:
+        all_under_way.wait()
+
+    own.modelriver.on_callback = wait_for_all
+    assert {reply.status for reply in own.deliver_many(MAX_CONCURRENT)} == {200}
+    own.modelriver.on_callback = unhindered
+
+
 @pytest.fixture(scope="module")
 def own(pgbouncer: PgBouncer) -> Iterator[OwnStack]:
     """The session's PgBouncer is asked for only to skip where there is none."""
@@ -82,7 +96,9 @@ def own(pgbouncer: PgBouncer) -> Iterator[OwnStack]:
             MODELRIVER_CALLBACK_ORIGINS=f"{modelriver.origin} http://127.0.0.1:{to_callback.port}",
             DATABASE_URL=f"postgresql://postgres@127.0.0.1:{to_database.port}/postgres",
         )
-        yield OwnStack(modelriver, vercel, postgres, parts.pgbouncer, to_database, to_callback)
+        own = OwnStack(modelriver, vercel, postgres, parts.pgbouncer, to_database, to_callback)
+        fill_pools(own)
+        yield own
         assert_nothing_is_told(vercel, modelriver)
 
 
