@@ -54,6 +54,8 @@ FAULTS = [
     (AT + "SSL SYSCALL error: EOF detected", "TLS failed"),
     (AT + "FATAL:  SASL authentication failed", "authentication failed"),
     (AT + "FATAL:  auth failed: authentication query failed", "authentication failed"),
+    (AT + "FATAL:  expected SASL response, got message type 81", "authentication failed"),
+    (AT + "malformed SCRAM message (empty message)", "authentication failed"),
     (
         AT + "channel binding required, but server authenticated client without channel binding",
         "channel binding failed",
@@ -61,6 +63,11 @@ FAULTS = [
     (AT + 'FATAL:  password authentication failed for user "quota"', "password refused"),
     (AT + "fe_sendauth: no password supplied", "the URL has no password"),
     (AT + 'FATAL:  role "app" is not permitted to log in', "the role may not log in"),
+    ('invalid port number: "99999"', "a number in the URL is none"),
+    (
+        'invalid integer value "soon" for connection option "connect_timeout"',
+        "a number in the URL is none",
+    ),
     (AT + "FATAL:  the database system is starting up", "the database is starting up"),
     (
         AT + "FATAL:  the database system is not yet accepting connections",
