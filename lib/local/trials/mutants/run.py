@@ -23,7 +23,8 @@ ROOMS = {
     if path.stem != "__init__"
 }
 """By the path of each file of the function's, its name."""
-TESTED_BY_ANOTHER = {"errors": "webhook"}
+TESTED_BY = {"errors": ["webhook"], "database_connection": ["database_connection", "database"]}
+"""Whose tests a room's are, where they are not those of its own name alone."""
 STACK = tuple(f"tests/stack/test_{name}.py" for name in ("answers", "deliveries", "stranger"))
 """What a mutant that its room's own tests did not notice is put before."""
 SESSION = LOCAL / "mutants.jsonl"
@@ -74,7 +75,7 @@ def run(
             findings.stale += gone(made, reasons)
         total, done = sum(map(len, made.values())), 0
         for path, each in made.items():
-            tests = [own_tests(path)] if own_tests_only else [own_tests(path), *STACK]
+            tests = own_tests(path) if own_tests_only else [*own_tests(path), *STACK]
             judge = _Judge(bed, tests, session)
             for mutant in each:
                 _enter(
@@ -95,9 +96,9 @@ def gone(made: Mapping[str, Sequence[Mutant]], listed: Iterable[Key]) -> list[st
     ]
 
 
-def own_tests(path: str) -> str:
+def own_tests(path: str) -> list[str]:
     name = ROOMS[path]
-    return f"tests/function/test_{TESTED_BY_ANOTHER.get(name, name)}.py"
+    return [f"tests/function/test_{each}.py" for each in TESTED_BY.get(name, [name])]
 
 
 def _some(count: int, changes: list[Change]) -> list[Change]:
