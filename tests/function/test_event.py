@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from lib.errors import InvalidBody, InvalidSignature
 from lib.event import MAX_KEY, AiGenerated, read
 from lib.jsontext import Json
-from lib.signature import SignedDocument
+from lib.signature import STALE, SignedDocument
 from tests.support import json_values
 
 DOCUMENTED: dict[str, Json] = {
@@ -382,3 +382,33 @@ def test_a_key_that_no_index_holds_is_kept_as_its_digest(name: str) -> None:
 def test_no_document_is_too_odd(document: dict[str, Json]) -> None:
     whole({"callback_url": "https://x.test/", **document})
     data_only({"callback_url": "https://x.test/", "data": None, **document})
+
+
+@pytest.mark.parametrize("nothing", ["", False, None])
+@pytest.mark.parametrize("inside", [True, False])
+def test_an_error_that_says_nothing_is_none(nothing: Json, inside: bool) -> None:
+    response: dict[str, Json] = {"data": None}
+    document = {**DOCUMENTED, "ai_response": response}
+    (response if inside else document)["error"] = nothing
+    assert not seen(whole(document)).ai_failed
+
+
+def test_a_meta_that_is_no_object_hides_no_other() -> None:
+    response: Json = {"data": {"title": "Inception"}, "meta": {"model": "gpt-4o"}}
+    document = {**DOCUMENTED, "ai_response": response, "meta": "gpt"}
+    assert seen(whole(document)).meta == {"model": "gpt-4o"}
+
+
+@pytest.mark.parametrize("channel_id", ["", {"of": 1}, True, None])
+def test_an_old_signature_counts_only_over_a_channel(channel_id: Json) -> None:
+    document = {**DOCUMENTED, "channel_id": channel_id}
+    signed = SignedDocument(json.dumps(document).encode(), is_stale=True)
+    with pytest.raises(InvalidSignature) as caught:
+        read(signed, {"mr-channel-id": "c-1"})
+    assert caught.value.reason == STALE
+
+
+def test_the_reason_of_a_body_that_is_no_object() -> None:
+    with pytest.raises(InvalidBody) as caught:
+        whole([])
+    assert caught.value.reason == "not an object"
