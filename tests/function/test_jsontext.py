@@ -62,7 +62,7 @@ def test_what_is_nested_too_deep_to_be_written_again_is_refused() -> None:
     value: Json = None
     for _ in range(100_000):
         value = [value]
-    with pytest.raises(InvalidBody, match="nested too deep"):
+    with pytest.raises(InvalidBody, match=r"^nested too deep$"):
         dump(value)
 
 
