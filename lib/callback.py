@@ -66,10 +66,7 @@ class Callbacks:
 
     def allows(self, url: str) -> bool:
         """Whether the URL is one of ModelRiver's."""
-        try:
-            return Origin.of(url) in self._origins
-        except ValueError:
-            return False
+        return self._pinned(url) is not None
 
     def send(self, url: str, payload: dict[str, Json], timeout: float) -> None:
         """POST `payload` to a callback URL of ModelRiver's, and return once it is accepted.
@@ -78,10 +75,11 @@ class Callbacks:
         included, which no timeout of a socket's covers. Hence the thread. Raises CallbackRefused
         and CallbackUnavailable.
         """
-        if not self.allows(url):
+        target = self._pinned(url)
+        if target is None:
             raise CallbackRefused("callback_url is not at an origin of ModelRiver's")
         context = contextvars.copy_context()  # Vercel files the request's metrics by it
-        answer = self._threads.submit(context.run, self._post, _pinned(url), dump(payload))
+        answer = self._threads.submit(context.run, self._post, target, dump(payload))
         try:
             answered = answer.result(max(0.0, timeout))
         except TimeoutError:
@@ -119,11 +117,16 @@ class Callbacks:
         except _FAULTS as error:
             return type(error).__name__
 
-
-def _pinned(url: str) -> str:
-    """The URL with its origin spelled as the settings spell it, whatever the payload wrote."""
-    parts = urlsplit(url)
-    return f"{Origin.of(url)}{parts.path or '/'}" + (f"?{parts.query}" if parts.query else "")
+    def _pinned(self, url: str) -> str | None:
+        """The URL with its origin spelled as the settings spell it; None where it is another's."""
+        try:
+            origin = Origin.of(url)
+        except ValueError:
+            return None
+        if origin not in self._origins:
+            return None
+        parts = urlsplit(url)
+        return f"{origin}{parts.path or '/'}" + (f"?{parts.query}" if parts.query else "")
 
 
 class _Adapter(HTTPAdapter):

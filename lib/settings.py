@@ -21,7 +21,9 @@ _HOST = re.compile(r"[\w-]*\w(\.[\w-]*\w)*|[0-9a-f:.]*:[0-9a-f:.]*", re.ASCII)
 _MISTAKES = {
     "is still in quotes": r"""[\s,]["'`\u201c\u2018\u201e\xab]|["'`\u201c\u201d\u2019\xbb][\s,]""",
     # A name has an underscore in it, and what follows it is no padding of Base64.
-    "still has a NAME= before its value": r"^ (export |set |\$env:)?[A-Za-z]\w*_\w*\s*=\s*[^=\s]",
+    "still has a NAME= before its value": (
+        r"^ ((export|set)\s+|\$env:)?[A-Za-z]\w*_\w*\s*=\s*[^=\s]"
+    ),
     r"ends with a literal \n": r"\\[nr][\s,]",
 }
 """What a pasted value shows by, with a blank on either side of it."""

@@ -94,7 +94,7 @@ class Webhook:
             self._database = Database(database_url(environment))
         except Misconfigured as error:
             self.misconfigured = error.reason
-            _write_log(error.level, {"outcome": error.outcome, "reason": error.reason})
+            _logger.log(error.level, "%s", dump({"outcome": error.outcome, "reason": error.reason}))
 
     def receive(self, headers: Mapping[str, str], read_body: Callable[[], bytes]) -> Answer:
         """Do all that the sender waits for. `headers` has names in lower case. Never raises."""
@@ -116,7 +116,7 @@ class Webhook:
             except DeliveryError as error:
                 answer.details["note"] = error.reason
         entry = {"outcome": answer.outcome, **answer.details, "ms": answer.milliseconds}
-        _write_log(answer.level, entry)
+        _logger.log(answer.level, "%s", dump(entry))
 
     def close(self) -> None:
         """Close the connections that are kept."""
@@ -161,9 +161,10 @@ class Webhook:
 
     def _save(self, event: AiGenerated, answer: Answer) -> "Record":
         """Store the event, or tell who waits that it will not be, or not in time."""
+        save_by = min(answer.due, time.monotonic() + SAVE_WITHIN)
         try:
             with answer.step("save"):
-                return self._database.save(to_row(event), time.monotonic() + SAVE_WITHIN)
+                return self._database.save(to_row(event), save_by)
         except RecordRefused:
             self._tell(event, NOT_STORED, answer)
             raise
@@ -183,21 +184,17 @@ class Webhook:
         if not record.is_new:
             ai_data = record.stored_ai_data
             url = record.callback_url if self._callbacks.allows(record.callback_url) else url
-        with answer.step("callback"):
-            payload = success(record.id, record.saved_at, TABLE, ai_data)
-            self._callbacks.send(url, payload, answer.due - time.monotonic())
+        self._call_back(url, success(record.id, record.saved_at, TABLE, ai_data), answer)
 
     def _tell(self, event: AiGenerated, message: str, answer: Answer) -> None:
-        with answer.step("callback"):
-            remaining = answer.due - time.monotonic()
-            self._callbacks.send(event.callback_url, failure(message), remaining)
+        self._call_back(event.callback_url, failure(message), answer)
         answer.details["told"] = True
+
+    def _call_back(self, url: str, payload: dict[str, Json], answer: Answer) -> None:
+        with answer.step("callback"):
+            self._callbacks.send(url, payload, answer.due - time.monotonic())
 
 
 def _is_settled(record: "Record") -> bool:
     refused = f"{CallbackRefused.outcome}: HTTP"
     return record.called_back or (record.callback_error or "").startswith(refused)
-
-
-def _write_log(level: int, entry: dict[str, Json]) -> None:
-    _logger.log(level, "%s", dump(entry))

@@ -106,6 +106,7 @@ def test_a_malformed_setting_is_named_without_its_value(name: str, value: str, w
         ("{NAME}={}", "still has a NAME= before its value"),
         ("export {NAME}={}", "still has a NAME= before its value"),
         ("set {NAME}={}", "still has a NAME= before its value"),
+        ("export \t{NAME}={}", "still has a NAME= before its value"),
         ("$env:{NAME} = {}", "still has a NAME= before its value"),
         ("\ufeff{}", "has an invisible character in it"),
         ("{}\u202c", "has an invisible character in it"),
