@@ -20,19 +20,14 @@ with runtime.quick_start():
 
     WEBHOOK = Webhook(os.environ)
 
-MAX_BODY = 4_718_592
-"""Bytes, 4.5 MiB: what Vercel lets through (https://vercel.com/docs/functions/limitations)."""
-MAX_READ = 2 * MAX_BODY
-"""Bytes that are read before a body is refused: who is cut off while sending reads no answer."""
-MAX_LINE = 8192
-"""Bytes of a line between chunks."""
-HEADERS = {405: ("Allow", "GET, HEAD, POST"), 503: ("Retry-After", "5")}
-"""What an answer of that status says besides; Retry-After is in seconds."""
+MAX_BODY = 4_718_592  # bytes: what Vercel lets in (https://vercel.com/docs/functions/limitations)
+MAX_READ = 2 * MAX_BODY  # before a body is refused: who is cut off while sending reads no answer
+MAX_LINE = 8192  # bytes of a line between chunks
+HEADERS = {405: ("Allow", "GET, HEAD, POST"), 503: ("Retry-After", "5")}  # seconds
 
 
 class handler(BaseHTTPRequestHandler):  # noqa: N801 - Vercel looks for this very text
-    timeout = 10
-    """Seconds of silence. The other side is Vercel's proxy, which does not dribble."""
+    timeout = 10  # seconds of silence; the other side is Vercel's proxy, which does not dribble
 
     def do_POST(self) -> None:
         # The standard library takes for Latin-1 what is UTF-8, if anything beyond ASCII.

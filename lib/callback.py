@@ -20,29 +20,24 @@ from requests.adapters import HTTPAdapter
 from lib.callback_connection import SOCKET_OPTIONS
 from lib.errors import CallbackRefused, CallbackUnavailable
 from lib.jsontext import Json, dump
-from lib.settings import Origin
+from lib.settings import origin
 
-CONNECT_TIMEOUT = 3.0
-"""Seconds for one connect to one address, and for the other side to take what it is sent."""
-ANSWER_TIMEOUT = 10.0
-"""Seconds of silence before an answer. ModelRiver's own sample receivers wait 30; what binds all
-tries together is the time given to `send`."""
-MAX_ANSWER = 65536
-"""Bytes of an answer's body that are read; nothing in it matters."""
-MAX_CONCURRENT = 64
-"""Callbacks under way in one instance; more wait for their turn, within their time."""
+CONNECT_TIMEOUT = 3.0  # seconds for one address, and for the other side to take what it is sent
+ANSWER_TIMEOUT = 10.0  # seconds of silence before an answer
+MAX_ANSWER = 65536  # bytes of an answer's body that are read; nothing in it matters
+MAX_CONCURRENT = 64  # callbacks under way in an instance; more wait for their turn
 
-_FAULTS = (requests.RequestException, urllib3.exceptions.HTTPError, ValueError, OSError)
-"""What comes of what servers send: http.client, for one, raises ValueError over a chunk's size."""
+# 4xx that another try may cure: 401 and 403 once the operator has mended the key.
 _PASSING = {401, 403, 408, 425, 429}
-"""4xx that another try may cure: 401 and 403 once the operator has mended the key."""
+# What comes of what servers send: http.client, for one, raises ValueError over a chunk's size.
+_FAULTS = (requests.RequestException, urllib3.exceptions.HTTPError, ValueError, OSError)
 logging.getLogger("urllib3").setLevel(logging.ERROR)  # its warnings quote URLs
 
 
 class Callbacks:
     """Kept connections to ModelRiver, and the threads that use them."""
 
-    def __init__(self, api_key: str, origins: Collection[Origin]) -> None:
+    def __init__(self, api_key: str, origins: Collection[str]) -> None:
         """Connects to nothing yet."""
         self._origins = origins
         self._threads = ThreadPoolExecutor(MAX_CONCURRENT, thread_name_prefix="callback")
@@ -56,12 +51,9 @@ class Callbacks:
         self._ahead: list[Future[int | str]] = []
 
     def connect_ahead(self) -> None:
-        """Open a connection to each origin in the background, for the first callback to take.
-
-        With a request that needs no key and asks for nothing: the library has no other way.
-        """
-        for origin in self._origins:
-            request = requests.Request("HEAD", f"{origin}/").prepare()
+        """Open a connection to each origin in the background, for the first callback to take."""
+        for each in self._origins:  # by a request without a key: the library has no other way
+            request = requests.Request("HEAD", f"{each}/").prepare()
             self._ahead.append(self._threads.submit(self._exchange, request))
 
     def allows(self, url: str) -> bool:
@@ -71,9 +63,8 @@ class Callbacks:
     def send(self, url: str, payload: dict[str, Json], timeout: float) -> None:
         """POST `payload` to a callback URL of ModelRiver's, and return once it is accepted.
 
-        `timeout` binds the whole in seconds: name look-up, retries and a server that dribbles
-        included, which no timeout of a socket's covers. Hence the thread. Raises CallbackRefused
-        and CallbackUnavailable.
+        `timeout` binds the whole in seconds: a name's look-up and retries, too, which no socket's
+        timeout covers. Hence the thread. Raises CallbackRefused and CallbackUnavailable.
         """
         target = self._pinned(url)
         if target is None:
@@ -118,15 +109,12 @@ class Callbacks:
             return type(error).__name__
 
     def _pinned(self, url: str) -> str | None:
-        """The URL with its origin spelled as the settings spell it; None where it is another's."""
-        try:
-            origin = Origin.of(url)
-        except ValueError:
-            return None
-        if origin not in self._origins:
-            return None
-        parts = urlsplit(url)
-        return f"{origin}{parts.path or '/'}" + (f"?{parts.query}" if parts.query else "")
+        """The URL, its origin in the settings' spelling; None where that is another's."""
+        with contextlib.suppress(ValueError):
+            if (ours := origin(url)) in self._origins:
+                parts = urlsplit(url)
+                return f"{ours}{parts.path or '/'}" + (f"?{parts.query}" if parts.query else "")
+        return None
 
 
 class _Adapter(HTTPAdapter):

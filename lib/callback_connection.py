@@ -12,11 +12,10 @@ from typing import Any
 
 from urllib3.connection import HTTPConnection
 
+# Seconds for the other side's TCP to confirm what it was sent: a kept connection that was dropped
+# in silence must leave time for a fresh one.
 SILENT_TIMEOUT = 2.5
-"""Seconds for the other side's TCP to confirm what it was sent: a kept connection that was dropped
-in silence must leave time for a fresh one."""
-BODY_TIMEOUT = 1.0
-"""Seconds for each piece of what follows the headers: nothing in it matters but its end."""
+BODY_TIMEOUT = 1.0  # seconds for each piece of what follows the headers, in which nothing matters
 
 _TCP_OPTIONS = {
     "TCP_NODELAY": 1,

@@ -23,13 +23,9 @@ from lib.database_connection import EXECUTE_TIMEOUT, BoundedConnection, Fate, fa
 from lib.errors import DatabaseUnavailable, Misconfigured, RecordRefused
 from lib.jsontext import Json
 
-CONNECT_TIMEOUT = 10
-"""Seconds for one connect: a suspended Neon compute takes some to wake up."""
-MAX_CONNECTIONS = 4
-"""Connections an instance keeps: a statement takes under a millisecond, so few serve many."""
-PAUSES = (0.2, 0.5, 1.0, 2.0)
-"""Seconds before a statement is sent again after a fresh connection failed: Postgres may be
-restarting, and a person is waiting."""
+CONNECT_TIMEOUT = 10  # seconds for one connect: a suspended Neon compute takes some to wake up
+MAX_CONNECTIONS = 4  # of an instance: a statement takes under a millisecond, so few serve many
+PAUSES = (0.2, 0.5, 1.0, 2.0)  # seconds before a statement is sent again on a fresh connection
 
 _CONNECTION = {
     "autocommit": True,
@@ -115,10 +111,9 @@ class Database:
         )  # and no max_waiting: it counts those who gave up, too, and then opens no more (3.3.3)
 
     def save(self, content: AiContent, deadline: float) -> Record:
-        """Insert the row, or find the one that its channel and event already have.
+        """Insert the row, or find the one of its channel and event, by a time.monotonic().
 
-        `deadline` is a time.monotonic() to be done by. Raises RecordRefused where Postgres will
-        never take this row, DatabaseUnavailable for everything else.
+        Raises RecordRefused where Postgres will never take it, else DatabaseUnavailable.
         """
         row = {name: getattr(content, name) for name in _COLUMNS}
         refused = RecordRefused("a trigger of the table keeps no such row")
@@ -131,10 +126,7 @@ class Database:
         raise refused
 
     def note(self, record_id: str, callback_error: str | None, deadline: float) -> None:
-        """Note on the row that ModelRiver took the callback, or why not; a success stays.
-
-        Raises DatabaseUnavailable, and RecordRefused where a constraint of the owner's forbids it.
-        """
+        """Note on the row that ModelRiver took the callback, or why not; raises as `save` does."""
         self._execute(_NOTE, {"id": record_id, "error": callback_error}, deadline)
 
     def close(self) -> None:

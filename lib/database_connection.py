@@ -15,10 +15,10 @@ import psycopg
 from psycopg.abc import PQGen
 from psycopg.rows import TupleRow
 
+# In seconds: for one statement, since a connection that died in silence must leave time for a fresh
+# one; and for telling Postgres that a statement was given up.
 EXECUTE_TIMEOUT = 5.0
-"""Seconds for one statement: a connection that died in silence must leave time for a fresh one."""
 CANCEL_TIMEOUT = 1.0
-"""Seconds for telling Postgres that a statement was given up."""
 
 
 class Fate(enum.Enum):
@@ -29,6 +29,8 @@ class Fate(enum.Enum):
     LATER = "A redelivery may find that somebody has mended it."
 
 
+# By the class of the SQLSTATE (https://www.postgresql.org/docs/current/errcodes-appendix.html). Any
+# other, say a table that is not there, is for LATER.
 _CLASSES = {
     "08": Fate.AGAIN,  # connection: a pooler lost its server, or had none in time
     "22": Fate.REFUSED,  # data: a value that its column cannot hold
@@ -41,54 +43,25 @@ _CLASSES = {
     "58": Fate.AGAIN,  # the system below Postgres failed
     "XX": Fate.AGAIN,  # internal: Neon's proxy says so, too, where it loses its compute
 }
-"""By the class of the SQLSTATE (https://www.postgresql.org/docs/current/errcodes-appendix.html).
-Any other, say a table that is not there, is for LATER."""
-
-_CONNECT_FAULTS = {
-    # Neon's proxy (https://neon.com/docs/connect/connection-errors).
-    "Neon cannot tell the endpoint: the host's name is not sent": ["endpoint id is not specified"],
-    "Neon's endpoint is not found": ["endpoint could not be found"],
-    "Neon's endpoint is disabled": ["endpoint is disabled", "endpoint has been disabled"],
-    "over Neon's limit of active endpoints": ["concurrently active endpoints"],
-    "over Neon's quota": ["exceeded the"],
-    "Neon's compute cannot be reached": ["compute node", "control plane"],
-    # TLS. Certificates come before whatever else "does not exist".
-    "the root certificate of sslrootcert cannot be read": ["root certificate"],
-    "the server's certificate is refused": ["certificate"],
-    "the server speaks no TLS, which sslmode demands": ["does not support ssl"],
-    "TLS is demanded: sslmode=require is missing": ["connection is insecure", "ssl required"],
-    "TLS is demanded, or pg_hba.conf has no entry for this client": ["no encryption"],
-    "pg_hba.conf has no entry for this client": ["pg_hba.conf"],
-    "TLS failed": ["ssl"],
-    # Who may come in, and with what.
-    "channel binding failed": ["channel binding"],
-    "password refused": ["password authentication failed"],
-    "the URL has no password": ["no password supplied"],
-    "authentication failed": ["authentication", "sasl", "scram"],
-    "the role may not log in": ["not permitted to log in"],
-    "the pooler refuses an option of the URL": ["unsupported startup parameter"],
-    "too many connections": [
-        *("too many", "no more connections allowed", "connections exceeded"),
-        *("slots are reserved", "acquire permit"),
-    ],
-    "a number in the URL is none": ["invalid port number", "invalid integer value"],
-    # Not now.
-    "the database is starting up": ["starting up", "not yet accepting"],
-    "the database is shutting down": ["shutting down"],
-    "the database is recovering from a crash": ["recovery mode"],
-    "the pooler cannot log in to the database": ["server login"],
-    "the pooler has no database server": ["server down"],
-    "the pooler has no free connection": ["query_wait_timeout"],
-    # Not there.
-    "no such database": ["no such database", 'database "" does not exist'],
-    "no such role": ["no such user", 'role "" does not exist'],
-    "host name not found": ["resolve", "translate host name"],
-    "connection refused": ["connection refused"],
-    "no way to the host": ["unreachable", "no route to host"],
-    "connect timed out": ["timeout", "timed out"],
-    "the connection was closed": ["closed the connection", "reset by peer"],
-}
-"""What the log says of a failed connect, the most specific first, and by what it is known."""
+# What is known of what Neon (https://neon.com/docs/connect/connection-errors), Postgres, PgBouncer
+# and libpq say of a connect that failed, the most specific first. Names were blanked out before.
+_CONNECT_FAULTS = (
+    "endpoint id is not specified", "endpoint could not be found", "endpoint is disabled",
+    "endpoint has been disabled", "concurrently active endpoints", "compute time quota",
+    "data transfer quota", "exceeded the", "compute node", "control plane", "root certificate",
+    "certificate verify failed", "does not match host name", "certificate", "no encryption",
+    "does not support ssl", "connection is insecure", "ssl required", "no pg_hba.conf entry",
+    "channel binding", "password authentication failed", "no password supplied",
+    "server login", "authentication", "sasl", "scram", "not permitted to log in", "ssl",
+    "unsupported startup parameter", "invalid port number", "invalid integer value",
+    "too many clients", "too many connections", "too many", "no more connections allowed",
+    "connections exceeded", "slots are reserved", "acquire permit", "server down",
+    "starting up", "not yet accepting", "shutting down", "recovery mode",
+    "query_wait_timeout", "no such database", 'database "" does not exist',
+    "no such user", 'role "" does not exist', "failed to resolve host", "translate host name",
+    "connection refused", "unreachable", "no route to host", "timed out", "timeout",
+    "closed the connection", "reset by peer",
+)  # fmt: skip
 
 
 class BoundedConnection(psycopg.Connection[TupleRow]):
@@ -143,7 +116,4 @@ def fate(error: psycopg.Error) -> Fate:
 
 def _connect_fault(error: psycopg.Error) -> str:
     said = re.sub(r'"[^"]*"', '""', str(error)).lower()  # names may be anything
-    for words, signs in _CONNECT_FAULTS.items():
-        if any(sign in said for sign in signs):
-            return words
-    return type(error).__name__
+    return next((known for known in _CONNECT_FAULTS if known in said), type(error).__name__)

@@ -78,11 +78,8 @@ class CallbackRefused(DeliveryError, status=200, level=logging.ERROR):
 
 
 def place(error: Exception) -> str:
-    """Which error, and the last line of this project's on the way to it; not what it says.
-
-    The error was caught in a file of this project's, which is where its traceback begins.
-    """
+    """Which error, and the last line of this project's on the way to it; not what it says."""
     frames = traceback.extract_tb(error.__traceback__)
-    root = Path(frames[0].filename).parents[1]
+    root = Path(frames[0].filename).parents[1]  # the error was caught in a file of this project's
     ours = [each for each in frames if each.filename.startswith((f"{root}/api/", f"{root}/lib/"))]
     return f"{type(error).__name__} at {Path(ours[-1].filename).name}:{ours[-1].lineno}"

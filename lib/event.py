@@ -25,10 +25,8 @@ type Members = Mapping[str, Json]
 
 _AI_GENERATED = "task.ai_generated"
 _TYPES = (_AI_GENERATED, "task.completed")
-MAX_KEY = 1000
-"""Bytes of a channel or an event that are kept as they are: a btree index holds some 2,700."""
-MILLISECONDS_FROM = 100_000_000_000
-"""A timestamp above it counts milliseconds: as seconds it would be the year 5138."""
+MAX_KEY = 1000  # bytes of a channel or event that are kept as they are; an index holds some 2,700
+MILLISECONDS_FROM = 100_000_000_000  # as seconds, a timestamp above it would be the year 5138
 YEAR_2001, YEAR_2101 = 978_307_200, 4_133_980_800
 
 
@@ -54,11 +52,10 @@ class AiGenerated:
 
 
 def read(signed: SignedDocument, headers: Mapping[str, str]) -> AiGenerated | None:
-    """The event in a signed document, or None where there is nothing to store.
+    """The event in a signed document; None for another `type`, or where nobody waits for an answer.
 
-    There is nothing to store for another `type`, and where no `callback_url` says that somebody
-    waits. `headers` has names in lower case. Raises InvalidBody, and InvalidSignature where an
-    old signature does not cover a channel.
+    `headers` has names in lower case. Raises InvalidBody, and InvalidSignature where an old
+    signature does not cover a channel.
     """
     body, data, envelope = _open(signed)
     believed = [envelope] if signed.envelope else [envelope, body]
@@ -154,10 +151,7 @@ def _digest(text: bytes) -> str:
 
 
 def _unix_seconds(timestamp: Json) -> float | None:
-    """Unix seconds of ISO 8601, of seconds and of milliseconds; all three are met.
-
-    None where it is none of these, or not of this century: a senseless time tells no age.
-    """
+    """Unix seconds of ISO 8601, seconds or milliseconds; None for a time that tells no age."""
     try:
         if isinstance(timestamp, str):
             moment = datetime.fromisoformat(timestamp)

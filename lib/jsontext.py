@@ -15,8 +15,7 @@ from lib.errors import InvalidBody
 
 type Json = bool | int | float | str | list[Json] | dict[str, Json] | None
 
-MAX_MEMBERS = 100
-"""Members of a body around `data`; a stranger's thousands are not looked at."""
+MAX_MEMBERS = 100  # of a body around `data`; a stranger's thousands are not looked at
 
 _BEFORE_NAME = re.compile(r'[ \t\n\r]*[{,][ \t\n\r]*(?=")')
 _COLON = re.compile(r"[ \t\n\r]*:[ \t\n\r]*")
@@ -30,11 +29,9 @@ _ESCAPE = re.compile(
 def parse(text: bytes) -> Json:
     r"""The value of a JSON text in UTF-8; `\u0000` and lone surrogates in it become U+FFFD.
 
-    Postgres stores neither in text or JSONB (https://www.postgresql.org/docs/current/
-    datatype-json.html). A number beyond a double's range becomes null, as in JavaScript.
-
-    Raises InvalidBody where the text is not JSON (RFC 8259: NaN and a byte-order mark are not),
-    or holds more than Python converts: 4,300 digits, some thousand levels.
+    Postgres stores neither (https://www.postgresql.org/docs/current/datatype-json.html). A number
+    beyond a double's range becomes null, as in JavaScript. Raises InvalidBody where the text is not
+    JSON (RFC 8259), or holds more than Python converts: 4,300 digits, some thousand levels.
     """
     try:
         value: Json = _decoder.decode(_replace_unstorable(text.decode()))
@@ -65,8 +62,7 @@ def find_member(document: bytes, name: str) -> slice | None:
     """Where the value of a member stands in the text of a JSON object.
 
     A signature over a part of the text covers its bytes, which a parse and a dump would change.
-    None where it is not there, or there twice, which no sender means. The object need not be JSON
-    to its end, and `name` is ASCII.
+    None where it is not there, or twice, which no sender means. `name` is ASCII.
     """
     try:
         members = list(itertools.islice(_members(document.decode("latin-1")), MAX_MEMBERS))

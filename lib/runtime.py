@@ -9,29 +9,22 @@ import contextlib
 import gc
 import importlib.util
 import sys
-import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextvars import Context
-from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from queue import SimpleQueue
 from socketserver import ThreadingMixIn
 from typing import Any
 
-BACKLOG = 1024
-"""Connections that may wait to be accepted. Of a burst, the default of five lets the rest wait for
-a second, or resets them."""
+BACKLOG = 1024  # connections that may wait; with the default of 5, of a burst many are reset
+# What requests loads to guess how a text is encoded; none is read here.
 GUESSERS = ("charset_normalizer", "chardet")
-"""What requests loads to guess how a text is encoded; none is read here."""
+# What the runtime tries to import on each request, searching the whole path in vain.
 OPTIONAL = ("vercel", "vercel.headers", "vercel.cache.context", "vercel.cache.cache_build")
-"""What the runtime tries to import on each request, searching the whole path in vain."""
-GARBAGE = 10_000
-"""Objects before cycles are looked for, of which a delivery leaves hardly any; Python's is 700."""
-MAX_IDLE = 64
+GARBAGE = 10_000  # objects before cycles are looked for, of which a delivery leaves hardly any
 
-idle_threads: list[SimpleQueue[Callable[[], object]]] = []
-"""Where each waits for a request; the last to come is the first to go."""
+_threads = ThreadPoolExecutor(BACKLOG)
 
 
 @contextlib.contextmanager
@@ -56,7 +49,7 @@ def spare(handler: type[BaseHTTPRequestHandler]) -> None:
     Behind each part the share of a delivery's CPU that it saves, measured one by one.
     """
     ThreadingHTTPServer.request_queue_size = BACKLOG
-    ThreadingHTTPServer.process_request = _process_request  # type: ignore[method-assign, assignment]  # 8 %
+    ThreadingHTTPServer.process_request = _process_request  # type: ignore[method-assign, assignment]  # 5 %
     if importlib.util.find_spec("vercel") is None:  # 23 %
         _declare_absent(OPTIONAL)
     _end_quietly(handler)  # 14 %
@@ -85,18 +78,5 @@ def _end_quietly(handler: type[BaseHTTPRequestHandler]) -> None:
 
 def _process_request(server: ThreadingMixIn, request: Any, client_address: Any) -> None:  # noqa: ANN401 - as the library has it
     """Serve it on a thread that has served others; the library starts one for each."""
-    try:
-        inbox = idle_threads.pop()
-    except IndexError:
-        inbox = SimpleQueue()
-        threading.Thread(target=_serve, args=(inbox,), daemon=True).start()
     # In a context of its own, as on a thread of its own: the runtime keeps the request's id there.
-    inbox.put(partial(Context().run, server.process_request_thread, request, client_address))
-
-
-def _serve(inbox: SimpleQueue[Callable[[], object]]) -> None:
-    while True:
-        inbox.get()()  # kept in no variable, which would hold the last request while this is idle
-        if len(idle_threads) >= MAX_IDLE:
-            return
-        idle_threads.append(inbox)
+    _threads.submit(Context().run, server.process_request_thread, request, client_address)

@@ -17,12 +17,11 @@ from dataclasses import dataclass
 from lib.errors import InvalidSignature
 from lib.jsontext import find_member
 
+# Seconds that a timestamped signature is taken for where it does not cover the channel, since
+# another could be written beside it. ModelRiver's last attempt comes 3 h 43 min after the first,
+# and need not be signed anew. Where the channel is signed, a replay does nothing at any age.
 MAX_AGE = 4 * 3600
-"""Seconds that a timestamped signature is taken for where it does not cover the channel, since
-another one could be written beside it. ModelRiver need not sign anew for each attempt, and the last
-comes 3 h 43 min after the first. Where the channel is signed, a replay does nothing at any age."""
-MAX_AHEAD = 300
-"""Seconds that the sender's clock may be ahead."""
+MAX_AHEAD = 300  # seconds that the sender's clock may be ahead
 STALE = "signed too long ago, or ahead of our clock"
 
 _UNIX_SECONDS = re.compile(r"[0-9]{1,12}")

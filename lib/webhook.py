@@ -31,16 +31,12 @@ from lib.signature import verify
 if TYPE_CHECKING:
     from lib.database import Record
 
-ANSWER_WITHIN = 24.0
-"""Seconds from a delivery's arrival to its answer; ModelRiver gives up after 30."""
-SAVE_WITHIN = 12.0
-"""Seconds of these for the database, so that some are left to call back."""
-NOTE_WITHIN = 4.0
-"""Seconds for the note after the answer, still within the function's maxDuration."""
+ANSWER_WITHIN = 24.0  # seconds from a delivery's arrival; ModelRiver gives up after 30
+SAVE_WITHIN = 12.0  # seconds of these for the database, so that some are left to call back
+NOTE_WITHIN = 4.0  # seconds after the answer, still within the function's maxDuration
+# Seconds after the AI result between which who waits is told that it failed: the window closes at
+# 300, and attempts come at 0, 5, 35, 155 (https://modelriver.com/docs/webhooks/delivery-and-retries).
 TELL_FROM, TELL_UNTIL = 150.0, 300.0
-"""Seconds after the AI result between which a person who waits is told that it failed: the window
-closes at 300, and attempts come at 0, 5, 35, 155 and 755
-(https://modelriver.com/docs/webhooks/delivery-and-retries)."""
 NOT_STORED = "The AI result could not be stored."
 
 _logger = logging.getLogger("modelriver")

@@ -17,7 +17,6 @@ from lib.callback import Callbacks, failure, success
 from lib.errors import CallbackRefused, CallbackUnavailable
 from lib.jsontext import Json
 from lib.local.standins.modelriver import ModelRiver, Treatment
-from lib.settings import Origin
 from tests.support import HOSTILE
 
 ORIGIN = "https://api.modelriver.com"
@@ -26,7 +25,7 @@ URL = f"{ORIGIN}/v1/callback/c-1"
 
 @pytest.fixture
 def callbacks() -> Iterator[Callbacks]:
-    kept = Callbacks("mr-key", {Origin.of(ORIGIN), Origin.of("http://127.0.0.1:3001")})
+    kept = Callbacks("mr-key", {ORIGIN, "http://127.0.0.1:3001"})
     yield kept
     kept.close()
 
@@ -116,7 +115,7 @@ def test_the_key_goes_nowhere_else(callbacks: Callbacks, url: str) -> None:
 def real() -> Iterator[tuple[ModelRiver, Callbacks]]:
     """Over real sockets."""
     with ModelRiver() as modelriver:
-        kept = Callbacks(modelriver.api_key, {Origin.of(modelriver.origin)})
+        kept = Callbacks(modelriver.api_key, {modelriver.origin})
         yield modelriver, kept
         kept.close()
 
@@ -277,7 +276,7 @@ def tls(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Tls]:
 
 @pytest.fixture
 def over_tls(tls: Tls) -> Iterator[Callbacks]:
-    kept = Callbacks("mr-key", {Origin.of(tls.origin)})
+    kept = Callbacks("mr-key", {tls.origin})
     yield kept
     kept.close()
 
@@ -315,7 +314,7 @@ def test_authorities_are_loaded_once_and_connections_are_kept(
 
     monkeypatch.setattr(socket, "getaddrinfo", counted)
     monkeypatch.setattr(certifi, "where", authority)
-    kept = Callbacks("mr-key", {Origin.of(tls.origin)})
+    kept = Callbacks("mr-key", {tls.origin})
     for _ in range(5):
         kept.send(tls.origin, {}, timeout=5)
     kept.close()
@@ -329,7 +328,7 @@ def test_the_first_callback_takes_the_connection_that_is_opened_ahead(
 ) -> None:
     """Even where that is not there yet: the rest of a handshake is shorter than a new one."""
     monkeypatch.setattr(certifi, "where", lambda: str(tls.authority))
-    kept = Callbacks("mr-key", {Origin.of(tls.origin)})
+    kept = Callbacks("mr-key", {tls.origin})
     kept.connect_ahead()
     kept.send(tls.origin, {}, timeout=5)
     kept.close()
@@ -339,8 +338,8 @@ def test_the_first_callback_takes_the_connection_that_is_opened_ahead(
 
 def test_a_connection_ahead_that_fails_is_no_hindrance(real: tuple[ModelRiver, Callbacks]) -> None:
     modelriver, _ = real
-    nobody = Origin("http", "127.0.0.1", 9)
-    kept = Callbacks(modelriver.api_key, {Origin.of(modelriver.origin), nobody})
+    nobody = "http://127.0.0.1:9"
+    kept = Callbacks(modelriver.api_key, {modelriver.origin, nobody})
     kept.connect_ahead()
     kept.send(modelriver.callback_url("c"), SUCCESS, timeout=10)
     kept.close()

@@ -17,7 +17,7 @@ import trustme
 from lib import callback
 from lib.callback import Callbacks
 from lib.errors import CallbackRefused, CallbackUnavailable
-from lib.settings import Origin
+from lib.settings import origin
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 BROKEN = b"HTTP/1.1 500 Broken\r\nContent-Length: 0\r\n\r\n"
@@ -76,7 +76,7 @@ def serve() -> Iterator[Callable[..., tuple[Server, Callbacks]]]:
 
     def start(answer: Answer, context: ssl.SSLContext | None = None) -> tuple[Server, Callbacks]:
         server = Server(answer, context)
-        opened.append((server, Callbacks("mr-key", {Origin.of(server.url)})))
+        opened.append((server, Callbacks("mr-key", {origin(server.url)})))
         return opened[-1]
 
     yield start

@@ -354,7 +354,7 @@ def test_unreachable() -> None:
 
 def test_an_unknown_database_is_named_as_the_reason(postgres: Postgres) -> None:
     kept = Database(postgres.url("nowhere"))
-    assert fails_with(kept, "PoolTimeout no such database")
+    assert fails_with(kept, 'PoolTimeout database "" does not exist')
     kept.close()
 
 

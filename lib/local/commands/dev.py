@@ -113,7 +113,7 @@ def _settings(variables: Mapping[str, str], *, is_live: bool) -> dict[str, str]:
     return {
         "MODELRIVER_WEBHOOK_SECRET": " ".join(map(os.fsdecode, secrets)),
         "MODELRIVER_API_KEY": key,
-        "MODELRIVER_CALLBACK_ORIGINS": " ".join(map(str, origins)),
+        "MODELRIVER_CALLBACK_ORIGINS": " ".join(origins),
     }
 
 
