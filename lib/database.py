@@ -77,14 +77,12 @@ class Record:
     """The row of an AI result as it stands in Postgres."""
 
     id: str
-    saved_at: str
-    """ISO 8601 in UTC, with milliseconds."""
+    saved_at: str  # ISO 8601 in UTC, with milliseconds
     callback_url: str
     called_back: bool
     callback_error: str | None
     is_new: bool
-    stored_ai_data: Json
-    """Of a row that was there before, what it holds; None for a new one."""
+    stored_ai_data: Json  # of a row that was there before, what it holds; None for a new one
 
 
 class Database:

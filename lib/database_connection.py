@@ -68,8 +68,7 @@ class BoundedConnection(psycopg.Connection[TupleRow]):
     """A connection that waits for Postgres no longer than it is told."""
 
     has_served = False
-    last_fault: ClassVar[str] = ""
-    """Why the last connect failed, for the log alone: the pool tries again, and tells nobody."""
+    last_fault: ClassVar[str] = ""  # of a connect, for the log: the pool tries again, and is silent
     _give_up_at = 0.0
 
     @classmethod

@@ -17,8 +17,7 @@ class DeliveryError(Exception):
 
     status: ClassVar[int]
     level: ClassVar[int]
-    outcome: ClassVar[str]
-    """The class's name as the log line has it: invalid_signature."""
+    outcome: ClassVar[str]  # the class's name as the log line has it: invalid_signature
 
     def __init_subclass__(cls, status: int, level: int = logging.WARNING) -> None:
         cls.status, cls.level = status, level

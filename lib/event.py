@@ -37,14 +37,11 @@ class AiGenerated:
     channel_id: str
     event: str | None
     ai_result: Json
-    ai_failed: bool
-    """There is no AI result, and ModelRiver says that there was an error."""
+    ai_failed: bool  # there is no AI result, and ModelRiver says that there was an error
     customer_data: Json
     meta: Members
-    callback_url: str
-    """As it came; whether it is a URL of ModelRiver's is for the callback to judge."""
-    timestamp: float | None
-    """When ModelRiver had the AI result, in Unix seconds; None where nothing signed tells."""
+    callback_url: str  # as it came: whether it is ModelRiver's is for the callback to judge
+    timestamp: float | None  # Unix seconds of the AI result; None where nothing signed tells
 
     def age(self, now: float) -> float | None:
         """Seconds from the AI result to `now` (Unix seconds), None where that is not known."""

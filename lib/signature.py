@@ -31,13 +31,11 @@ _UNIX_SECONDS = re.compile(r"[0-9]{1,12}")
 class SignedDocument:
     """What the signature covers, and what came along with it."""
 
-    text: bytes
-    """JSON that ModelRiver signed: the whole body, or the value of its `data` member."""
-    envelope: bytes | None = None
-    """The body around a signed `data`, with null in its place: anyone may have written this."""
+    text: bytes  # JSON that ModelRiver signed: the whole body, or the value of its `data` member
+    envelope: bytes | None = None  # the body around a signed `data`, which anyone may have written
+    # Whether it counts only with a channel in it: the text of a signed `data` verifies as a body of
+    # its own, too, with another channel in a header.
     is_stale: bool = False
-    """Whether it counts only with a channel in it. The text of a signed `data` verifies as a body
-    of its own, too, with another channel in a header."""
 
 
 def verify(

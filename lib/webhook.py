@@ -46,12 +46,10 @@ _logger = logging.getLogger("modelriver")
 class Answer:
     """What the sender is told; what remains to be done after that; what the log will say."""
 
-    due: float
-    """The time.monotonic() by which it must be given."""
+    due: float  # the time.monotonic() by which it must be given
     status: int = 200
     content: dict[str, Json] = field(default_factory=lambda: {"received": True})
-    note: tuple[str, str | None] | None = None
-    """The id of the record that was called back, and the error that it ended with."""
+    note: tuple[str, str | None] | None = None  # the record that was called back, and the error
     level: int = logging.INFO
     outcome: str = field(init=False)
     details: dict[str, Json] = field(default_factory=dict)
@@ -75,8 +73,7 @@ class Answer:
 class Webhook:
     """The receiver, and what it keeps from one delivery to the next: connections."""
 
-    misconfigured: str | None = None
-    """The name of a variable that is missing or malformed, and what is wrong with it."""
+    misconfigured: str | None = None  # the name of a variable, and what is wrong with it
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         """A bad setting is logged, and answered to every delivery. Connects to ModelRiver alone:

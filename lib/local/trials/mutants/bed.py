@@ -1,6 +1,7 @@
 """Where mutants are tested: a copy of the project, and a process for each that starts warm."""
 
 import compileall
+import json
 import multiprocessing
 import os
 import py_compile
@@ -8,14 +9,28 @@ import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import Sequence
+import time
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Self
 
+import coverage
+import pytest
+
+from lib.local.problem import Problem
 from lib.local.project import ROOT
 
 _COPIED = ("api", "lib", "sql", "tests", "public", "pytest.ini", "vercel.json")
-_WARM = ["pytest", "hypothesis", "psycopg_pool", "requests", "responses", "trustme", "playwright"]
+_WARM = [
+    "pytest",
+    "coverage",
+    "hypothesis",
+    "psycopg_pool",
+    "requests",
+    "responses",
+    "trustme",
+    "playwright",
+]
 """What the tests import of others, which takes longer than many a test."""
 _OPTIONS = (
     "-x",
@@ -71,8 +86,19 @@ class Bed:
         finally:
             file.write_text(kept)
 
-    def _run(self, tests: Sequence[str], within: float) -> int | None:
-        child = _spawn.Process(target=_test, args=(str(self._folder), [*_OPTIONS, *tests]))
+    def reach(self, test: str, path: str) -> dict[int, list[str]]:
+        """For the lines of the file at `path` the tests of a file that reach them, quickest first.
+
+        What runs in a process of its own is not among them. Raises Problem where one fails.
+        """
+        if self._run([test], 600, reached=path) != 0:
+            raise Problem(f"{test} fails without any mutant:\n{self.output}")
+        found = json.loads((self._folder / "reach.json").read_text())
+        return {int(line): tests for line, tests in found.items()}
+
+    def _run(self, tests: Sequence[str], within: float, reached: str | None = None) -> int | None:
+        arguments = (str(self._folder), [*_OPTIONS, *tests], reached)
+        child = _spawn.Process(target=_test, args=arguments)
         child.start()
         child.join(within)
         if child.is_alive():
@@ -81,10 +107,35 @@ class Bed:
         return child.exitcode
 
 
-def _test(folder: str, arguments: list[str]) -> None:
-    """What a child does: run tests of the copy, as a process that knows nothing else yet."""
-    import pytest  # noqa: PLC0415 - there already, unlike in the parent
+class _Reach:
+    """A plugin of pytest's that notes which test reaches which line of a file."""
 
+    def __init__(self, path: str) -> None:
+        self._path = str(Path(path).resolve())
+        self._coverage = coverage.Coverage(data_file=None, config_file=False, include=[path])
+        self._seconds: dict[str, float] = {}
+        self._coverage.start()
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
+        self._coverage.switch_context(item.nodeid)
+        began = time.monotonic()
+        done = yield
+        self._seconds[item.nodeid] = time.monotonic() - began
+        return done
+
+    def pytest_sessionfinish(self) -> None:
+        self._coverage.stop()
+        reached = self._coverage.get_data().contexts_by_lineno(self._path)
+        tests = {
+            line: sorted(self._seconds.keys() & contexts, key=self._seconds.__getitem__)
+            for line, contexts in reached.items()
+        }
+        Path("reach.json").write_text(json.dumps(tests))
+
+
+def _test(folder: str, arguments: list[str], reached: str | None) -> None:
+    """What a child does: run tests of the copy, as a process that knows nothing else yet."""
     os.setsid()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     for name in [name for name in sys.modules if name.partition(".")[0] in {"api", "lib", "tests"}]:
@@ -95,4 +146,4 @@ def _test(folder: str, arguments: list[str]) -> None:
     with Path("output.log").open("w") as output:
         os.dup2(output.fileno(), 1)
         os.dup2(output.fileno(), 2)
-    os._exit(pytest.main(arguments))
+    os._exit(pytest.main(arguments, [_Reach(reached)] if reached else []))

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from lib.local.problem import Problem
 from lib.local.project import LOCAL, ROOT
 from lib.local.trials.mutants.bed import Bed
 from lib.local.trials.mutants.mutation import Change, Mutant, mutants
@@ -23,10 +22,15 @@ ROOMS = {
     if path.stem != "__init__"
 }
 """By the path of each file of the function's, its name."""
-TESTED_BY = {"errors": ["webhook"], "database_connection": ["database_connection", "database"]}
+TESTED_BY = {
+    "errors": ["webhook", "modelriver"],
+    "database_connection": ["database_connection", "database"],
+}
 """Whose tests a room's are, where they are not those of its own name alone."""
 STACK = tuple(f"tests/stack/test_{name}.py" for name in ("answers", "deliveries", "stranger"))
 """What a mutant that its room's own tests did not notice is put before."""
+FIRST = 12
+"""Tests that reach a mutant's line and are put first: mostly one of them fails, and all is said."""
 SESSION = LOCAL / "mutants.jsonl"
 EQUIVALENT = Path(__file__).with_name("equivalent.toml")
 
@@ -63,8 +67,7 @@ def run(
     """Test all mutants of these files, or of each as many as `sample` says, the same every time.
 
     What was killed before, as the same text of a file, is not tested again, unless in a sample.
-    Raises Problem where the
-    tests fail without any change.
+    Raises Problem where the tests fail without any change.
     """
     findings, reasons = Findings(), equivalents()
     session = Session(None if sample else SESSION)
@@ -115,29 +118,33 @@ def _enter(findings: Findings, mutant: Mutant, *, noticed: bool, is_listed: bool
 
 
 class _Judge:
-    """Puts a file's mutants before its tests, one file of tests after another."""
+    """Puts a file's mutants before its tests: those that reach its line first, and then all."""
 
     def __init__(self, bed: Bed, tests: Sequence[str], session: "Session") -> None:
         self._bed, self._tests, self._session = bed, tests, session
-        self._patience: dict[str, float] = {}
+        self._known: dict[str, tuple[float, dict[int, list[str]]]] = {}
 
     def notices(self, mutant: Mutant) -> bool:
-        if self._session.was_killed(mutant):
-            return True
-        for test in self._tests:
-            if not self._bed.passes([test], mutant.path, mutant.text, self._within(test, mutant)):
+        return self._session.was_killed(mutant) or any(
+            self._is_killed_by(test, mutant) for test in self._tests
+        )
+
+    def _is_killed_by(self, test: str, mutant: Mutant) -> bool:
+        within, reached = self._know(test, mutant.path)
+        quickest = reached.get(mutant.line, [])[:FIRST]
+        for tests in (quickest, [test]):
+            if tests and not self._bed.passes(tests, mutant.path, mutant.text, within):
                 self._session.kill(mutant, test)
                 return True
         return False
 
-    def _within(self, test: str, mutant: Mutant) -> float:
-        """Seconds after which the tests hang: they are timed once, without a change."""
-        if test not in self._patience:
+    def _know(self, test: str, path: str) -> tuple[float, dict[int, list[str]]]:
+        """Seconds after which the tests hang, and which reach what: run once, without a change."""
+        if test not in self._known:
             began = time.monotonic()
-            if not self._bed.passes([test], mutant.path, self._bed.read(mutant.path), 600):
-                raise Problem(f"{test} fails without any mutant:\n{self._bed.output}")
-            self._patience[test] = 20 + 4 * (time.monotonic() - began)
-        return self._patience[test]
+            reached = self._bed.reach(test, path)
+            self._known[test] = 20 + 4 * (time.monotonic() - began), reached
+        return self._known[test]
 
 
 class Session:
