@@ -2,12 +2,15 @@
 
 Three targets in turn: the pure rooms, with bodies that are signed so that they get past the first
 door; the HTTP edge, with whatever bytes on a real socket; and whole histories, which Hypothesis
-makes up. Anything but a defined answer ends the run, with the input that did it.
+makes up. Anything but a defined answer ends the run, with the input that did it. Where each begins
+is in corpus.json: inputs that reached something new, as text in Latin-1.
 """
 
 import hashlib
 import hmac
 import importlib.util
+import json
+import multiprocessing
 import re
 import socket
 import subprocess
@@ -23,31 +26,23 @@ from lib.local.trials.histories import run as histories
 TARGETS = ("rooms", "edge", "histories")
 SECRET = b"whsec-fuzz"
 NOW = 1_767_616_500
-SEEDS = (
-    b'0{"type":"task.ai_generated","event":"e","channel_id":"c","ai_response":{"data":{"title":"t"}},'
-    b'"callback_url":"https://api.modelriver.com/v1/callback/c","customer_data":{"category":"m"},'
-    b'"meta":{"provider":"p","model":"m"},"timestamp":"2026-01-05T12:34:56.789Z"}',
-    b'1{"channel_id":"c","data":{"type":"task.ai_generated","ai_response":{"data":[1.0,1e999]}},'
-    b'"callback_url":"u","timestamp":1767616496}',
-    b'2{"data":"\\ud83d\\u0000","callback_url":7,"d\\u0061ta":1}',
-)
+CORPUS = Path(__file__).with_name("corpus.json")
+LONGEST = 1000
+"""Bytes of an input that is kept in the corpus."""
 _FIGURES = ("number_of_executed_units", "new_units_added", "histories played")
-REQUESTS = (
-    b"POST / HTTP/1.1\r\nContent-Length: 2\r\n\r\n{}",
-    b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n2;x=y\r\n{}\r\n0\r\nT: v\r\n\r\n",
-    b"HEAD / HTTP/1.0\r\n\r\n",
-    b"BREW / HTTP/1.1\r\nContent-Length: 9999999999\r\n\r\nx",
-)
 
 
-def run(target: str | None, seconds: int) -> int:
-    """Fuzz one target, or each for its share of the time. Raises PartMissing or NotStarted."""
+def run(target: str | None, seconds: int, *, keep: bool = False) -> int:
+    """Fuzz one target, or each for its share of the time. Raises PartMissing or NotStarted.
+
+    With `keep`, what one target found goes into the corpus.
+    """
     if target == "histories":
         print(f"  histories played {histories.run(seconds)}")
         return 0
     require()
     if target:
-        _fuzz(target, seconds)  # ends the process
+        return _fuzz(target, seconds, keep=keep)
     share = max(1, seconds // len(TARGETS))
     for each in TARGETS:
         print(f"{each}: {share} s", flush=True)
@@ -68,16 +63,31 @@ def require() -> None:
         raise PartMissing("No atheris here; it comes ready built for Linux on x86-64")
 
 
-def _fuzz(target: str, seconds: int) -> None:
+def _fuzz(target: str, seconds: int, *, keep: bool) -> int:
+    corpus: dict[str, list[str]] = json.loads(CORPUS.read_text())
+    with tempfile.TemporaryDirectory(prefix="fuzz-") as folder:
+        for number, text in enumerate(corpus[target]):
+            (Path(folder) / str(number)).write_bytes(text.encode("latin-1"))
+        child = multiprocessing.get_context("fork").Process(
+            target=_guided, args=(target, seconds, folder)
+        )
+        child.start()
+        child.join()
+        found = {path.read_bytes().decode("latin-1") for path in Path(folder).iterdir()}
+    if keep:
+        corpus[target] = sorted((text for text in found if len(text) <= LONGEST), key=len)
+        CORPUS.write_text(json.dumps(corpus, indent=1) + "\n")
+    return child.exitcode or 0
+
+
+def _guided(target: str, seconds: int, folder: str) -> None:
+    """Ends the process."""
     import atheris  # noqa: PLC0415 - takes its time, and is not everywhere
 
     with atheris.instrument_imports(include=["api", "lib", "json", "http"]):
         import api.modelriver  # noqa: PLC0415
         import lib.webhook  # noqa: F401, PLC0415
 
-    folder = Path(tempfile.mkdtemp(prefix="fuzz-"))
-    for number, seed in enumerate(SEEDS if target == "rooms" else REQUESTS):
-        (folder / str(number)).write_bytes(seed)
     options = [
         f"-max_total_time={seconds}",
         "-max_len=4096",
@@ -85,7 +95,7 @@ def _fuzz(target: str, seconds: int) -> None:
         "-verbosity=0",
     ]
     body = _rooms if target == "rooms" else partial(_edge, api.modelriver.handler)
-    atheris.Setup([sys.argv[0], *options, str(folder)], body)
+    atheris.Setup([sys.argv[0], *options, folder], body)
     atheris.Fuzz()
 
 

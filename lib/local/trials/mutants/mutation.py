@@ -7,6 +7,7 @@ are mutated as well.
 """
 
 import difflib
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -32,7 +33,7 @@ class Mutant:
     line: int
     before: str
     after: str
-    """The lines that differ, without the white space around them."""
+    """The lines that differ, without white space around them and comments behind them."""
     text: str
     """The whole file."""
 
@@ -106,4 +107,5 @@ def _compared(path: str, source: str, text: str) -> Mutant:
 
 
 def _joined(lines: list[str]) -> str:
-    return " ".join(" ".join(lines).split())
+    """Code on one line, without the comments at the ends of its lines."""
+    return " ".join(" ".join(re.sub(r"  # .*", "", line) for line in lines).split())
