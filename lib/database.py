@@ -135,10 +135,9 @@ class Database:
         self, statement: str, parameters: Mapping[str, object], deadline: float
     ) -> TupleRow | None:
         """The first row that the statement returns, or None where it returns none."""
-        pauses = iter(PAUSES)
+        pauses, began = iter(PAUSES), time.monotonic()
         while True:
             connection = self._connection(deadline)
-            was_kept = connection.has_served
             try:
                 return connection.run(statement, parameters, deadline)
             except psycopg.Error as error:
@@ -148,7 +147,7 @@ class Database:
                 self._pool.putconn(connection)
             if failed is Fate.REFUSED:
                 raise RecordRefused(reason)
-            if failed is Fate.AGAIN and was_kept:
+            if failed is Fate.AGAIN and connection.opened_at < began:
                 # After Neon slept, what was kept is dead, this one and the others.
                 self._pool.drain()
                 continue

@@ -67,7 +67,7 @@ _CONNECT_FAULTS = (
 class BoundedConnection(psycopg.Connection[TupleRow]):
     """A connection that waits for Postgres no longer than it is told."""
 
-    has_served = False
+    opened_at = 0.0  # time.monotonic()
     last_fault: ClassVar[str] = ""  # of a connect, for the log: the pool tries again, and is silent
     _give_up_at = 0.0
 
@@ -79,6 +79,7 @@ class BoundedConnection(psycopg.Connection[TupleRow]):
             cls.last_fault = _connect_fault(error)
             raise
         cls.last_fault = ""
+        connection.opened_at = time.monotonic()
         return connection
 
     def run(
@@ -87,7 +88,7 @@ class BoundedConnection(psycopg.Connection[TupleRow]):
         self._give_up_at = min(deadline, time.monotonic() + EXECUTE_TIMEOUT)
         try:
             cursor = self.execute(statement, parameters)
-            row = cursor.fetchone() if cursor.description else None
+            return cursor.fetchone() if cursor.description else None
         except psycopg.Error as error:
             if error.sqlstate is None:
                 # A statement that we wait for no longer would else go on waiting in Postgres.
@@ -96,8 +97,6 @@ class BoundedConnection(psycopg.Connection[TupleRow]):
             if fate(error) is Fate.AGAIN:
                 self.close()
             raise
-        self.has_served = True
-        return row
 
     def wait[T](self, gen: PQGen[T], interval: float = 0.1, timeout: float | None = None) -> T:
         # Without a timeout, a frozen server or a pooler without a server would hold us for minutes.

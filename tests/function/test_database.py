@@ -290,12 +290,14 @@ def test_a_kept_connection_that_has_become_read_only_is_given_up(
     postgres: Postgres, database: str, rows: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As those of a primary that was demoted: it says so for as long as it is kept."""
-    # As many as the pool may have opened before the database was mended, to replace what failed.
-    monkeypatch.setattr(module, "PAUSES", (0.01,) * module.MAX_CONNECTIONS)
+    monkeypatch.setattr(module, "PAUSES", ())  # the first failure of a fresh one is the last
     kept = Database(postgres.url(database))
     rows.execute(f'ALTER DATABASE "{database}" SET default_transaction_read_only = on'.encode())
     with pytest.raises(DatabaseUnavailable, match="25006"):
         kept.save(ROW, soon())
+    # The pool replaces what failed at once, with one that is as old when it is first used.
+    there = "SELECT FROM pg_stat_activity WHERE datname = %s AND pid <> pg_backend_pid()"
+    assert until(lambda: rows.execute(there, [database]).rowcount == 1)
     rows.execute("SET default_transaction_read_only = off")
     rows.execute(f'ALTER DATABASE "{database}" RESET default_transaction_read_only'.encode())
     assert kept.save(ROW, soon()).is_new
