@@ -15,7 +15,7 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 # RFC 3986's characters without @, before which parsers disagree about where a host begins. Not
 # too many of them, since the standard library's parser keeps what it has parsed.
 _URL = re.compile(r"[A-Za-z0-9._~:/?#\[\]!$&'()*+,;=%-]{1,2048}")
-_HOST = re.compile(r"[\w-]*\w(\.[\w-]*\w)*|[0-9a-f:.]*:[0-9a-f:.]*", re.ASCII)
+_HOST = re.compile(r"[\w-]*\w(\.[\w-]*\w)*|[0-9a-f:.]*:[0-9a-f:.]*")
 
 _MISTAKES = {  # and what each shows by, with a blank on either side of the value
     "is still in quotes": r"""[\s,]["'`\u201c\u2018\u201e\xab]|["'`\u201c\u201d\u2019\xbb][\s,]""",

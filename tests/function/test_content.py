@@ -4,9 +4,10 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 
-from lib.content import to_row
+from lib.content import TABLE, to_row
 from lib.event import AiGenerated
 from lib.jsontext import Json
+from lib.local.standins.postgres import SCHEMA
 from tests.support import json_values
 
 EVENT = AiGenerated(
@@ -19,6 +20,10 @@ EVENT = AiGenerated(
     callback_url="https://api.modelriver.com/v1/callback/c-1",
     timestamp=None,
 )
+
+
+def test_the_table_is_the_schemas() -> None:
+    assert f"CREATE TABLE IF NOT EXISTS public.{TABLE} (" in SCHEMA.read_text()
 
 
 def test_a_row_as_the_reference_fills_it() -> None:

@@ -54,7 +54,7 @@ def timestamped(message: bytes, at: int = NOW) -> dict[str, str]:
 
 def test_the_documented_scheme_covers_the_whole_body() -> None:
     signed = verify(b'{"data": 1}', {"mr-signature": sign(b'{"data": 1}')}, [b"secret"], NOW)
-    assert signed == SignedDocument(b'{"data": 1}', envelope=None)
+    assert signed == SignedDocument(b'{"data": 1}', envelope=None, is_stale=False)
 
 
 def test_a_signature_over_data_covers_data_alone() -> None:
