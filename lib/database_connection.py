@@ -44,23 +44,25 @@ _CLASSES = {
     "XX": Fate.AGAIN,  # internal: Neon's proxy says so, too, where it loses its compute
 }
 # What is known of what Neon (https://neon.com/docs/connect/connection-errors), Postgres, PgBouncer
-# and libpq say of a connect that failed, the most specific first. Names were blanked out before.
+# and libpq say of a connect that failed, the most specific first. Quoted names were blanked out.
 _CONNECT_FAULTS = (
-    "endpoint id is not specified", "endpoint could not be found", "endpoint is disabled",
-    "endpoint has been disabled", "concurrently active endpoints", "compute time quota",
-    "data transfer quota", "exceeded the", "compute node", "control plane", "root certificate",
-    "certificate verify failed", "does not match host name", "certificate", "no encryption",
-    "does not support ssl", "connection is insecure", "ssl required", "no pg_hba.conf entry",
-    "channel binding", "password authentication failed", "no password supplied",
-    "server login", "authentication", "sasl", "scram", "not permitted to log in", "ssl",
-    "unsupported startup parameter", "invalid port number", "invalid integer value",
-    "too many clients", "too many connections", "too many", "no more connections allowed",
-    "connections exceeded", "slots are reserved", "acquire permit", "server down",
-    "starting up", "not yet accepting", "shutting down", "recovery mode",
-    "query_wait_timeout", "no such database", 'database "" does not exist',
-    "no such user", 'role "" does not exist', "failed to resolve host", "translate host name",
-    "connection refused", "unreachable", "no route to host", "timed out", "timeout",
-    "closed the connection", "reset by peer",
+    "no such database", "no such user",  # PgBouncer quotes no name
+    "endpoint id is not specified", "endpoint could not be found", "endpoint cannot be found",
+    "endpoint is disabled", "endpoint has been disabled", "concurrently active endpoints",
+    "compute time quota", "data transfer quota", "exceeded the", "compute node", "control plane",
+    "not allowed to connect", "blocked network", "root certificate", "certificate verify failed",
+    "does not match host name", "certificate", "does not support ssl", "channel binding",
+    "password authentication failed", "no password supplied", "not permitted to log in",
+    "permission denied for database", "not currently accepting", "unsupported startup parameter",
+    "invalid port number", "invalid integer value", "acquire permit", "too many clients",
+    "too many connections", "too many", "no more connections allowed", "connections exceeded",
+    "slots are reserved", "server down", "starting up", "not yet accepting", "shutting down",
+    "recovery mode", "query_wait_timeout", 'database "" does not exist', 'role "" does not exist',
+    "failed to resolve host", "translate host name",
+    # With sslmode=prefer, libpq tries again without TLS, and says this after the true reason.
+    "no encryption", "connection is insecure", "ssl required", "pg_hba.conf",
+    "server login", "authentication", "sasl", "scram", "ssl", "connection refused", "unreachable",
+    "no route to host", "timed out", "timeout", "closed the connection", "reset by peer",
 )  # fmt: skip
 
 
@@ -113,5 +115,5 @@ def fate(error: psycopg.Error) -> Fate:
 
 
 def _connect_fault(error: psycopg.Error) -> str:
-    said = re.sub(r'"[^"]*"', '""', str(error)).lower()  # names may be anything
+    said = re.sub(r"""(?<!\w)(["']).*?\1""", '""', str(error)).lower()  # names may be anything
     return next((known for known in _CONNECT_FAULTS if known in said), type(error).__name__)

@@ -78,6 +78,6 @@ def _value(environment: Mapping[str, str], name: str, default: str = "") -> str:
     for what, mistake in _MISTAKES.items():
         if re.search(mistake, f" {value} "):
             raise Misconfigured(f"{name} {what}")
-    if not value.strip(", \n"):
+    if not value.replace(",", " ").strip():
         raise Misconfigured(f"{name} is missing")
     return value

@@ -36,7 +36,7 @@ FAULTS = [
     (AT + "server does not support SSL, but SSL was required", "does not support ssl"),
     (
         AT + 'FATAL:  no pg_hba.conf entry for host "10.0.0.1", user "app", SSL encryption',
-        "no pg_hba.conf entry",
+        "pg_hba.conf",
     ),
     (
         AT + 'FATAL:  no pg_hba.conf entry for host "10.0.0.1", user "app", no encryption',
@@ -126,6 +126,55 @@ FAULTS = [
     (AT + "Connection timed out", "timed out"),
     (AT + "server closed the connection unexpectedly", "closed the connection"),
     (AT + "could not receive data from server: Connection reset by peer", "reset by peer"),
+    (
+        AT
+        + 'FATAL:  pg_hba.conf rejects connection for host "1.2.3.4", user "bad", SSL encryption',
+        "pg_hba.conf",
+    ),
+    (
+        AT
+        + 'FATAL:  password authentication failed for user "app"\n'
+        + AT
+        + "ERROR:  connection is insecure (try using `sslmode=require`)",
+        "password authentication failed",
+    ),
+    (
+        AT
+        + 'FATAL:  password authentication failed for user "app"\n'
+        + AT
+        + 'FATAL:  no pg_hba.conf entry for host "10.0.0.1", user "app", no encryption',
+        "password authentication failed",
+    ),
+    (
+        AT + "ERROR:  password authentication failed for user 'certificate_app'",
+        "password authentication failed",
+    ),
+    (
+        AT + "ERROR:  This IP address 3.4.5.6 is not allowed to connect to this endpoint.",
+        "not allowed to connect",
+    ),
+    (
+        AT + "ERROR:  This connection is trying to access this endpoint from a blocked network.",
+        "blocked network",
+    ),
+    (
+        AT + "ERROR:  Control plane request failed: endpoint cannot be found",
+        "endpoint cannot be found",
+    ),
+    (
+        AT
+        + "ERROR:  Failed to acquire permit to connect to the database. Too many database"
+        + " connection attempts are currently ongoing.",
+        "acquire permit",
+    ),
+    (
+        AT + "FATAL:  server login has been failing, cached error: sorry, too many clients already",
+        "too many clients",
+    ),
+    (AT + 'FATAL:  permission denied for database "d"', "permission denied for database"),
+    (AT + 'FATAL:  database "d" is not currently accepting connections', "not currently accepting"),
+    (AT + "FATAL:  no such database: ssl_reports", "no such database"),
+    ("failed to resolve host 'ssl-db.test': [Errno -2] unknown", "failed to resolve host"),
     ("something else, with a secret in it", "OperationalError"),
 ]
 

@@ -201,8 +201,11 @@ def test_a_package_of_vercels_that_is_there_is_left_alone(
     assert "vercel.headers" not in sys.modules
 
 
-def test_many_are_served_at_once(spared: None) -> None:
-    serving, release = SimpleQueue[int](), threading.Event()
+def test_threads_are_kept_up_to_a_limit_and_serve_all_at_once(
+    monkeypatch: pytest.MonkeyPatch, spared: None
+) -> None:
+    monkeypatch.setattr(runtime, "idle_threads", [])
+    serving, release = SimpleQueue[threading.Thread](), threading.Event()
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -210,13 +213,41 @@ def test_many_are_served_at_once(spared: None) -> None:
 
     class Server(ThreadingHTTPServer):
         def process_request_thread(self, *_: object) -> None:
-            serving.put(threading.get_ident())
+            serving.put(threading.current_thread())
             release.wait(10)
 
     runtime.spare(Handler)
+    many, served_by = runtime.MAX_IDLE + 10, []
     with Server(("127.0.0.1", 0), Handler) as server, socket.socket() as request:
-        for _ in range(100):
+        for _ in range(2):
+            release.clear()
+            for _ in range(many):
+                server.process_request(request, ("127.0.0.1", 1))
+            served_by.append({serving.get(timeout=10) for _ in range(many)})
+            release.set()
+            assert until(lambda: len(runtime.idle_threads) >= runtime.MAX_IDLE, within=10)
+    assert [len(threads) for threads in served_by] == [many, many]  # none waits for another
+    assert runtime.MAX_IDLE <= len(served_by[0] & served_by[1]) < many
+
+
+def test_one_after_the_other_takes_few_threads(
+    monkeypatch: pytest.MonkeyPatch, spared: None
+) -> None:
+    monkeypatch.setattr(runtime, "idle_threads", [])
+    served_by = SimpleQueue[int]()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            """Nothing."""
+
+    class Server(ThreadingHTTPServer):
+        def process_request_thread(self, *_: object) -> None:
+            served_by.put(threading.get_ident())
+
+    runtime.spare(Handler)
+    threads = set()
+    with Server(("127.0.0.1", 0), Handler) as server, socket.socket() as request:
+        for _ in range(500):
             server.process_request(request, ("127.0.0.1", 1))
-        threads = {serving.get(timeout=10) for _ in range(100)}
-        release.set()
-    assert len(threads) == 100  # none waits for another
+            threads.add(served_by.get(timeout=10))
+    assert len(threads) < 10  # a thread may not be idle yet when the next request comes

@@ -165,9 +165,10 @@ def test_padding_is_no_name(secret: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["MODELRIVER_WEBHOOK_SECRET", "MODELRIVER_CALLBACK_ORIGINS"])
-def test_a_list_of_nothing_is_missing(name: str) -> None:
+@pytest.mark.parametrize("value", [", ,", ",\t,", ",\r\n,"])
+def test_a_list_of_nothing_is_missing(name: str, value: str) -> None:
     with pytest.raises(Misconfigured, match=f"{name} is missing"):
-        Settings.of({**GOOD, name: ", ,"})
+        Settings.of({**GOOD, name: value})
 
 
 def test_the_direct_url_is_read_by_the_same_rules() -> None:
