@@ -72,7 +72,7 @@ class Callbacks:
         context = contextvars.copy_context()  # Vercel files the request's metrics by it
         answer = self._threads.submit(context.run, self._post, target, dump(payload))
         try:
-            answered = answer.result(max(0.0, timeout))
+            answered = answer.result(timeout)
         except TimeoutError:
             answer.cancel()
             raise CallbackUnavailable("no answer in time") from None

@@ -69,7 +69,7 @@ _CONNECT_FAULTS = (
 class BoundedConnection(psycopg.Connection[TupleRow]):
     """A connection that waits for Postgres no longer than it is told."""
 
-    opened_at = 0.0  # time.monotonic()
+    opened_at: float  # time.monotonic()
     last_fault: ClassVar[str] = ""  # of a connect, for the log: the pool tries again, and is silent
     _give_up_at = 0.0
 

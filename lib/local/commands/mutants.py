@@ -16,7 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--sample", type=count, help=sample)
     alone = "do not put before the stack's tests what a room's own do not notice"
     parser.add_argument("--own-tests-only", action="store_true", help=alone)
-    afresh = "forget what earlier runs have killed"
+    afresh = "forget what earlier runs have killed, and test those that are listed, too"
     parser.add_argument("--afresh", action="store_true", help=afresh)
 
 
@@ -31,11 +31,11 @@ def run(arguments: argparse.Namespace) -> int:
         [path for path, name in ROOMS.items() if name in named],
         sample=arguments.sample,
         own_tests_only=arguments.own_tests_only,
+        listed_too=arguments.afresh,
         on_progress=_show,
+        on_survivor=lambda mutant: print(f"\r  SURVIVED {mutant}", flush=True),
     )
     print(f"{findings.killed} killed, {len(findings.survivors)} survived")
-    for mutant in findings.survivors:
-        print(f"  SURVIVED {mutant}")
     for entry in findings.stale:
         print(f"  STALE {entry}")
     return 1 if findings.survivors or findings.stale else 0

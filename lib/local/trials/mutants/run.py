@@ -62,12 +62,15 @@ def run(
     *,
     sample: int | None,
     own_tests_only: bool,
+    listed_too: bool,
     on_progress: Callable[[int, int, Findings], None],
+    on_survivor: Callable[[Mutant], object],
 ) -> Findings:
     """Test all mutants of these files, or of each as many as `sample` says, the same every time.
 
-    What was killed before, as the same text of a file, is not tested again, unless in a sample.
-    Raises Problem where the tests fail without any change.
+    What was killed before, as the same text of a file, is not tested again, unless in a sample;
+    nor what is listed as equivalent, without `listed_too`. Raises Problem where the tests fail
+    without any change.
     """
     findings, reasons = Findings(), equivalents()
     session = Session(None if sample else SESSION)
@@ -81,9 +84,17 @@ def run(
             tests = own_tests(path) if own_tests_only else [*own_tests(path), *STACK]
             judge = _Judge(bed, tests, session)
             for mutant in each:
-                _enter(
-                    findings, mutant, noticed=judge.notices(mutant), is_listed=mutant.key in reasons
-                )
+                is_listed = mutant.key in reasons
+                if is_listed and not listed_too:
+                    pass
+                elif not judge.notices(mutant):
+                    if not is_listed:
+                        findings.survivors.append(mutant)
+                        on_survivor(mutant)
+                elif is_listed:
+                    findings.stale.append(f"{mutant}: a test notices it")
+                else:
+                    findings.killed += 1
                 done += 1
                 on_progress(done, total, findings)
     return findings
@@ -106,15 +117,6 @@ def own_tests(path: str) -> list[str]:
 
 def _some(count: int, changes: list[Change]) -> list[Change]:
     return random.Random(0).sample(changes, min(count, len(changes)))
-
-
-def _enter(findings: Findings, mutant: Mutant, *, noticed: bool, is_listed: bool) -> None:
-    if noticed and is_listed:
-        findings.stale.append(f"{mutant}: a test notices it")
-    elif noticed:
-        findings.killed += 1
-    elif not is_listed:
-        findings.survivors.append(mutant)
 
 
 class _Judge:
