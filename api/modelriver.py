@@ -1,8 +1,7 @@
 """The Vercel function at /api/modelriver: HTTP in, HTTP out, no decisions.
 
-Vercel serves the class `handler`, many requests at once, each on a thread
-(https://vercel.com/docs/functions/runtimes/python). An exception that escaped from here would drop
-the connection without an answer.
+Vercel serves the class `handler`, each request on a thread; an exception that escaped would drop
+the connection without an answer (https://vercel.com/docs/functions/runtimes/python).
 """
 
 import contextlib
@@ -21,7 +20,7 @@ with runtime.quick_start():
     WEBHOOK = Webhook(os.environ)
 
 MAX_BODY = 4_718_592  # bytes: what Vercel lets in (https://vercel.com/docs/functions/limitations)
-MAX_READ = 2 * MAX_BODY  # before a body is refused: who is cut off while sending reads no answer
+MAX_READ = 2 * MAX_BODY  # before a 413: a client that is cut off while sending reads no answer
 MAX_LINE = 8192  # bytes of a line between chunks
 HEADERS = {405: ("Allow", "GET, HEAD, POST"), 503: ("Retry-After", "5")}  # seconds
 
@@ -30,7 +29,7 @@ class handler(BaseHTTPRequestHandler):  # noqa: N801 - Vercel looks for this ver
     timeout = 10  # seconds of silence; the other side is Vercel's proxy, which does not dribble
 
     def do_POST(self) -> None:
-        # The standard library takes for Latin-1 what is UTF-8, if anything beyond ASCII.
+        # UTF-8, which the standard library has decoded as Latin-1.
         headers = {
             name.lower(): value.strip(" \t").encode("latin-1").decode(errors="backslashreplace")
             for name, value in self.headers.items()
@@ -51,14 +50,11 @@ class handler(BaseHTTPRequestHandler):  # noqa: N801 - Vercel looks for this ver
     def __getattr__(self, name: str) -> object:
         # The runtime looks for do_<METHOD>, and answers 501 where there is none.
         if name.startswith("do_"):
-            return self._refuse_method
+            return lambda: self._send(405, {"error": "Method not allowed"})
         raise AttributeError(name)
 
-    def _refuse_method(self) -> None:
-        self._send(405, {"error": "Method not allowed"})
-
-    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:  # noqa: ARG002 - as the library has it
-        """What the standard library answers by itself is JSON, too, and has headers."""
+    def send_error(self, code: int, *_: object, **__: object) -> None:
+        """The standard library's own answers: JSON like ours, and never without headers."""
         self.request_version = self.protocol_version
         self._send(code, {"error": HTTPStatus(code).phrase})
 
@@ -122,22 +118,21 @@ class handler(BaseHTTPRequestHandler):  # noqa: N801 - Vercel looks for this ver
         with contextlib.suppress(OSError):
             try:
                 super().handle()
-            except ValueError:  # the runtime's own, of a path that it cannot read
-                self.path = "/"  # it would read it again for its first answer
+            except ValueError:  # the runtime's, over a path that it cannot parse
+                self.path = "/"  # it parses it again for its first answer
                 self.send_error(400)
 
-    def log_request(self, code: object = "-", size: object = "-") -> None:
+    def log_request(self, *_: object, **__: object) -> None:
         """Nothing: a delivery has its own log line, and a URL may hold a bypass secret."""
 
-    def log_error(self, format: str, *args: object) -> None:  # noqa: A002 - as the library has it
-        """Nothing: it would quote whatever a stranger sent."""
+    log_error = log_request  # it would quote whatever a stranger sent
 
 
 runtime.spare(handler)
 
 
 def _bounded(digits: str, base: int) -> int:
-    """A body's or chunk's length in bytes, in what HTTP allows for digits: int() takes more."""
+    """A length in bytes, of digits alone: int() would take signs, blanks and underscores, too."""
     if not re.fullmatch(r"[0-9]+" if base == 10 else r"[0-9A-Fa-f]+", digits):
         raise InvalidBody("malformed length")
     if len(digits) > 10 or (length := int(digits, base)) > MAX_READ:

@@ -9,7 +9,6 @@ import logging
 import ssl
 from collections.abc import Collection
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from typing import Any
 from urllib.parse import urlsplit
 
 import certifi
@@ -29,8 +28,8 @@ MAX_CONCURRENT = 64  # callbacks under way in an instance; more wait for their t
 
 # 4xx that another try may cure: 401 and 403 once the operator has mended the key.
 _PASSING = {401, 403, 408, 425, 429}
-# What comes of what servers send: http.client, for one, raises ValueError over a chunk's size.
-_FAULTS = (requests.RequestException, urllib3.exceptions.HTTPError, ValueError, OSError)
+# What an answer can come to: http.client, for one, raises ValueError over a chunk's size.
+_FAULTS = (urllib3.exceptions.HTTPError, ValueError, OSError)  # requests' own are OSErrors
 logging.getLogger("urllib3").setLevel(logging.ERROR)  # its warnings quote URLs
 
 
@@ -42,13 +41,12 @@ class Callbacks:
         self._origins = origins
         self._threads = ThreadPoolExecutor(MAX_CONCURRENT, thread_name_prefix="callback")
         self._tls = urllib3.util.create_urllib3_context()  # demands a certificate for the host
-        # All at once and early, and not for each connection, as requests would: tens of ms.
+        # Tens of ms; requests would do it for each connection.
         self._authorities = self._threads.submit(self._tls.load_verify_locations, certifi.where())
         self._adapter = _Adapter(self._tls)
-        # Made once: only URL and body differ from one callback to the next.
         headers = {"Authorization": f"Bearer {api_key}", "Content-Type": "application/json"}
         self._request = requests.Request("POST", "http://localhost", headers).prepare()
-        self._ahead: list[Future[int | str]] = []
+        self._ahead: list[Future[int]] = []
 
     def connect_ahead(self) -> None:
         """Open a connection to each origin in the background, for the first callback to take."""
@@ -56,47 +54,49 @@ class Callbacks:
             request = requests.Request("HEAD", f"{each}/").prepare()
             self._ahead.append(self._threads.submit(self._exchange, request))
 
-    def allows(self, url: str) -> bool:
-        """Whether the URL is one of ModelRiver's."""
-        return self._pinned(url) is not None
+    def pinned(self, url: str) -> str | None:
+        """The URL, its origin in the settings' spelling; None where that is another's."""
+        with contextlib.suppress(ValueError):
+            if (ours := origin(url)) in self._origins:
+                parts = urlsplit(url)
+                return f"{ours}{parts.path or '/'}" + (f"?{parts.query}" if parts.query else "")
+        return None
 
     def send(self, url: str, payload: dict[str, Json], timeout: float) -> None:
-        """POST `payload` to a callback URL of ModelRiver's, and return once it is accepted.
+        """POST `payload`, and return once ModelRiver has taken it, within `timeout` seconds in all.
 
-        `timeout` binds the whole in seconds: a name's look-up and retries, too, which no socket's
-        timeout covers. Hence the thread. Raises CallbackRefused and CallbackUnavailable.
+        On a thread, since no socket's timeout covers look-ups and retries. Raises CallbackRefused
+        and CallbackUnavailable.
         """
-        target = self._pinned(url)
+        target = self.pinned(url)
         if target is None:
             raise CallbackRefused("callback_url is not at an origin of ModelRiver's")
         context = contextvars.copy_context()  # Vercel files the request's metrics by it
         answer = self._threads.submit(context.run, self._post, target, dump(payload))
         try:
-            answered = answer.result(timeout)
+            status = answer.result(timeout)
         except TimeoutError:
             answer.cancel()
             raise CallbackUnavailable("no answer in time") from None
-        if isinstance(answered, str):
-            raise CallbackUnavailable(answered)
-        if answered in _PASSING or answered >= 500:
-            raise CallbackUnavailable(f"HTTP {answered}")
-        if not 200 <= answered < 300:
-            raise CallbackRefused(f"HTTP {answered}")
+        if status in _PASSING or status >= 500:
+            raise CallbackUnavailable(f"HTTP {status}")
+        if not 200 <= status < 300:
+            raise CallbackRefused(f"HTTP {status}")
 
     def close(self) -> None:
         """Close the connections that are kept, for good."""
         self._threads.shutdown(wait=False, cancel_futures=True)
         self._adapter.close()
 
-    def _post(self, url: str, body: str) -> int | str:
+    def _post(self, url: str, body: str) -> int:
         wait(self._ahead, CONNECT_TIMEOUT)  # the rest of a handshake is shorter than a new one
         request = self._request.copy()
         request.url = url
         request.prepare_body(body.encode(), files=None)
         return self._exchange(request)
 
-    def _exchange(self, request: requests.PreparedRequest) -> int | str:
-        """The status that was answered, or the name of what went wrong instead."""
+    def _exchange(self, request: requests.PreparedRequest) -> int:
+        """The status that was answered. Raises CallbackUnavailable where none was."""
         timeout = (CONNECT_TIMEOUT, ANSWER_TIMEOUT)
         try:
             self._authorities.result()
@@ -106,24 +106,14 @@ class Callbacks:
                     response.raw.read(MAX_ANSWER)  # read to its end, the connection can be kept
                 return response.status_code
         except _FAULTS as error:
-            return type(error).__name__
-
-    def _pinned(self, url: str) -> str | None:
-        """The URL, its origin in the settings' spelling; None where that is another's."""
-        with contextlib.suppress(ValueError):
-            if (ours := origin(url)) in self._origins:
-                parts = urlsplit(url)
-                return f"{ours}{parts.path or '/'}" + (f"?{parts.query}" if parts.query else "")
-        return None
+            raise CallbackUnavailable(type(error).__name__) from None
 
 
 class _Adapter(HTTPAdapter):
-    """requests' way to urllib3, with connections, retries and certificate authorities of ours."""
+    """requests' way to urllib3, with our own connections, retries and authorities."""
 
     def __init__(self, tls: ssl.SSLContext) -> None:
-        self._tls = tls
         super().__init__(
-            pool_maxsize=MAX_CONCURRENT,
             max_retries=_Retry(
                 total=2,
                 read=1,
@@ -132,21 +122,19 @@ class _Adapter(HTTPAdapter):
                 backoff_factor=0.2,
                 retry_after_max=2,
                 raise_on_status=False,
-            ),
+            )
         )
-
-    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - as the library has it
-        super().init_poolmanager(
-            *args, ssl_context=self._tls, socket_options=SOCKET_OPTIONS, **kwargs
+        self.poolmanager = urllib3.PoolManager(
+            maxsize=MAX_CONCURRENT, ssl_context=tls, socket_options=SOCKET_OPTIONS
         )
 
     def cert_verify(self, *_: object) -> None:
-        """Nothing: the context verifies already, and this would load the authorities again."""
+        """Nothing: the context does, and this would load the authorities for each connection."""
 
 
 class _Retry(urllib3.Retry):
     def get_retry_after(self, response: urllib3.BaseHTTPResponse) -> float | None:
-        """Seconds that the answer asks to wait, or None for our own pause: it may ask anything."""
+        """None, for our own pause, where what the answer says makes no sense."""
         try:
             return super().get_retry_after(response)
         except (urllib3.exceptions.InvalidHeader, ValueError, OverflowError):

@@ -12,9 +12,6 @@ from typing import Any
 
 from urllib3.connection import HTTPConnection
 
-# Seconds for the other side's TCP to confirm what it was sent: a kept connection that was dropped
-# in silence must leave time for a fresh one.
-SILENT_TIMEOUT = 2.5
 BODY_TIMEOUT = 1.0  # seconds for each piece of what follows the headers, in which nothing matters
 
 _TCP_OPTIONS = {
@@ -22,7 +19,7 @@ _TCP_OPTIONS = {
     "TCP_KEEPIDLE": 5,
     "TCP_KEEPINTVL": 1,
     "TCP_KEEPCNT": 3,
-    "TCP_USER_TIMEOUT": int(SILENT_TIMEOUT * 1000),
+    "TCP_USER_TIMEOUT": 2500,  # ms until TCP must confirm: time is left for a fresh connection
 }
 SOCKET_OPTIONS = [(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)] + [
     (socket.IPPROTO_TCP, getattr(socket, name), value)
@@ -61,5 +58,5 @@ class _FinalResponse(HTTPResponse):
         self._sock.settimeout(BODY_TIMEOUT)
 
 
-# For plain connections and those over TLS, which are made of them.
+# HTTPSConnection inherits it.
 HTTPConnection.response_class = _FinalResponse

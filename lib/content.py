@@ -1,13 +1,13 @@
 """The row that is kept of an AI result. This is the file to edit to keep other columns.
 
-Every field of AiContent is a column of the table `ai_content`. To keep one more, add the field
-here, fill it in `to_row`, and add the column in `sql/schema.sql`; nothing else knows them.
+Each is a field of AiContent, filled in `to_row`, and a column in `sql/schema.sql`; nothing else
+knows them.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from lib.event import AiGenerated
+from lib.event import AiGenerated, Members
 from lib.jsontext import Json, coalesce, dump, to_text
 
 TABLE = "ai_content"
@@ -21,7 +21,7 @@ _TEXTS = (
 )
 """Where a provider's raw answer keeps its text; `*` stands for each part, and all are joined."""
 _TEXT_PARTS = (None, "text", "output_text", "message")
-"""What a part of an answer may say that it is; reasoning and calls of tools are not its text."""
+"""The `type` of a part that is text, and not reasoning or a tool call."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,16 +43,17 @@ def to_row(event: AiGenerated) -> AiContent:
 
     https://modelriver.com/docs/event-driven-ai/serverless-databases/neon
     """
-    result: dict[str, Json] = {"body": event.ai_result}
-    if isinstance(event.ai_result, dict):
-        result = event.ai_result
-    customer = event.customer_data if isinstance(event.customer_data, dict) else {}
+    result, customer = event.ai_result, event.customer_data
+    if not isinstance(result, dict):
+        result = {"body": result}
+    if not isinstance(customer, dict):
+        customer = {} if customer is None else {"customer_data": customer}
     body = coalesce(result.get("description"), result.get("body"), raw_text(result), "")
     return AiContent(
         title=to_text(coalesce(result.get("title"), "Untitled")),
         body=to_text(body),
         category=to_text(coalesce(customer.get("category"), "general")),
-        metadata=dump(_metadata(event)),
+        metadata=dump(customer | _told_of_the_model(event.meta)),
         channel_id=event.channel_id,
         event_name=event.event,
         ai_data=dump(event.ai_result),
@@ -89,13 +90,10 @@ def _is_text(part: Json) -> bool:
     return isinstance(part, dict) and part.get("type") in _TEXT_PARTS and not part.get("thought")
 
 
-def _metadata(event: AiGenerated) -> dict[str, Json]:
-    customer, meta = event.customer_data, event.meta
-    if not isinstance(customer, dict):
-        customer = {} if customer is None else {"customer_data": customer}
+def _told_of_the_model(meta: Members) -> dict[str, Json]:
     told = {
         "ai_model": coalesce(meta.get("model"), meta.get("used_model")),
         "ai_provider": coalesce(meta.get("provider"), meta.get("used_provider")),
         "test_mode": True if meta.get("test_mode") is True else None,
     }
-    return customer | {name: value for name, value in told.items() if value is not None}
+    return {name: value for name, value in told.items() if value is not None}

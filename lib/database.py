@@ -1,17 +1,15 @@
 """Rows in Neon: one round trip to save an AI result, one to note how its callback ended.
 
-Everything here is safe to repeat, so a statement that was lost with its connection is sent again.
-The connection string is Neon's pooled one: PgBouncer in transaction mode, where no session state
-lasts from one statement to the next (https://neon.com/docs/connect/connection-pooling). So there
-are no prepared statements, no SET and no transaction longer than a statement. Nor does anything
-hang on how the owner or the environment set a session up: tables are named with their schema, and
-times come as text that Postgres has written.
+Both are safe to repeat, so one that was lost with its connection is sent again. Neon's pooler is
+PgBouncer in transaction mode (https://neon.com/docs/connect/connection-pooling): nothing of a
+session lasts from one statement to the next. So nothing is prepared, no transaction is longer than
+a statement, and each brings what it needs: the table's schema, and times as text.
 """
 
 import logging
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
@@ -19,7 +17,7 @@ from psycopg.rows import TupleRow
 from psycopg_pool import ConnectionPool
 
 from lib.content import TABLE, AiContent
-from lib.database_connection import EXECUTE_TIMEOUT, BoundedConnection, Fate, fate
+from lib.database_connection import BoundedConnection, Fate, fate
 from lib.errors import DatabaseUnavailable, Misconfigured, RecordRefused
 from lib.jsontext import Json
 
@@ -35,7 +33,6 @@ _CONNECTION = {
     "keepalives_idle": 30,
     "keepalives_interval": 5,
     "keepalives_count": 3,
-    "tcp_user_timeout": int(EXECUTE_TIMEOUT * 1000),
     "application_name": "modelriver",
 }
 _COLUMNS = [field.name for field in fields(AiContent)]
@@ -44,9 +41,9 @@ _RECORD = f"""
     id::text, coalesce({_TIME.format("created_at")}, {_TIME.format("now()")}),
     coalesce(callback_url, %(callback_url)s), called_back_at IS NOT NULL, callback_error
 """  # created_at may be null or infinite in an owner's own rows, and triggers may do anything
-# The no-op update makes Postgres return the row that is there, which DO NOTHING would not. The two
-# columns that it may fill are null only in rows from before this receiver. xmax is 0 in a row that
-# this statement inserted; then there is no need to send the AI result back.
+# The update changes nothing but rows from before this receiver, where the two columns are null. It
+# makes Postgres return the row that is there, as DO NOTHING would not. xmax is 0 in a new row: its
+# AI result need not be sent back.
 _SAVE = f"""
     INSERT INTO public.{TABLE} AS kept ({", ".join(_COLUMNS)})
     VALUES ({", ".join(f"%({name})s" for name in _COLUMNS)})
@@ -102,8 +99,8 @@ class Database:
             kwargs=_CONNECTION,
             min_size=0,
             max_size=MAX_CONNECTIONS,
-            # Tries go on in the background, at growing intervals. For longer, a database that is
-            # back would have to wait for the next one.
+            # The pool tries in the background, at intervals that grow: after more than these, a
+            # database that is back would not be noticed for long.
             reconnect_timeout=CONNECT_TIMEOUT,
             open=True,  # connects to nothing yet: min_size is 0
         )  # and no max_waiting: it counts those who gave up, too, and then opens no more (3.3.3)
@@ -111,9 +108,9 @@ class Database:
     def save(self, content: AiContent, deadline: float) -> Record:
         """Insert the row, or find the one of its channel and event, by a time.monotonic().
 
-        Raises RecordRefused where Postgres will never take it, else DatabaseUnavailable.
+        Raises RecordRefused where Postgres will never take it, and DatabaseUnavailable.
         """
-        row = {name: getattr(content, name) for name in _COLUMNS}
+        row = asdict(content)
         refused = RecordRefused("a trigger of the table keeps no such row")
         try:
             kept = self._execute(_SAVE, row, deadline)

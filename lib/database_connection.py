@@ -15,22 +15,16 @@ import psycopg
 from psycopg.abc import PQGen
 from psycopg.rows import TupleRow
 
-# In seconds: for one statement, since a connection that died in silence must leave time for a fresh
-# one; and for telling Postgres that a statement was given up.
-EXECUTE_TIMEOUT = 5.0
-CANCEL_TIMEOUT = 1.0
+EXECUTE_TIMEOUT = 5.0  # seconds: a connection that died in silence leaves time for a fresh one
+CANCEL_TIMEOUT = 1.0  # seconds to tell Postgres that a statement is given up
 
 
-class Fate(enum.Enum):
-    """What becomes of a statement that failed."""
+# What becomes of a statement that failed: Postgres will never take this record; it is sent again on
+# a fresh connection; a redelivery may find that somebody has mended it.
+Fate = enum.Enum("Fate", "REFUSED AGAIN LATER")
 
-    REFUSED = "Postgres will never take this record."
-    AGAIN = "The connection is given up, and the statement sent again on a fresh one."
-    LATER = "A redelivery may find that somebody has mended it."
-
-
-# By the class of the SQLSTATE (https://www.postgresql.org/docs/current/errcodes-appendix.html). Any
-# other, say a table that is not there, is for LATER.
+# Any other class of SQLSTATE (https://www.postgresql.org/docs/current/errcodes-appendix.html), say
+# of a table that is not there, is for LATER.
 _CLASSES = {
     "08": Fate.AGAIN,  # connection: a pooler lost its server, or had none in time
     "22": Fate.REFUSED,  # data: a value that its column cannot hold
@@ -67,8 +61,6 @@ _CONNECT_FAULTS = (
 
 
 class BoundedConnection(psycopg.Connection[TupleRow]):
-    """A connection that waits for Postgres no longer than it is told."""
-
     opened_at: float  # time.monotonic()
     last_fault: ClassVar[str] = ""  # of a connect, for the log: the pool tries again, and is silent
     _give_up_at = 0.0

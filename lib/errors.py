@@ -1,8 +1,7 @@
 """Every way in which a delivery ends other than well.
 
-ModelRiver sends again whatever is not answered 2xx, so the status of an error is also the decision
-whether sending it again can help. With a status other than 200 the sender is told the docstring;
-with 200 there is nothing left for it to do, and it is told that all is received.
+ModelRiver sends again whatever is not answered 2xx. So 200 is for an error that no redelivery can
+cure; with any other status, the sender is told the docstring.
 """
 
 import logging
@@ -24,11 +23,7 @@ class DeliveryError(Exception):
         cls.outcome = re.sub(r"(?<!^)(?=[A-Z])", "_", cls.__name__).lower()
 
     def __init__(self, reason: str) -> None:
-        """`reason` is for the log line: words of ours, a class's name, an HTTP status, a SQLSTATE.
-
-        Never a message from elsewhere: it might quote a secret or the AI result.
-        """
-        super().__init__(reason)
+        """`reason` is for the log: never a message from elsewhere, which might quote a secret."""
         self.reason = reason
 
 
@@ -77,7 +72,7 @@ class CallbackRefused(DeliveryError, status=200, level=logging.ERROR):
 
 
 def place(error: Exception) -> str:
-    """Which error, and the last line of this project's on the way to it; not what it says."""
+    """The error's class and our last line before it; not its message."""
     frames = traceback.extract_tb(error.__traceback__)
     root = Path(frames[0].filename).parents[1]  # the error was caught in a file of this project's
     ours = [each for each in frames if each.filename.startswith((f"{root}/api/", f"{root}/lib/"))]

@@ -6,12 +6,13 @@ Three are met (https://modelriver.com/docs/webhooks, and ModelRiver's sample rec
 - nested: the same members inside `data`, any of them beside it;
 - bare: `data` is the AI result itself.
 
-So a member is looked for in a row of places, nearest to the AI result first. What no signature
-covers is not believed. Two members are used all the same, because in real deliveries they travel
-outside a signed `data`, even as headers: `channel_id` and `callback_url`. That is safe because a
-callback goes to ModelRiver's own origin or nowhere.
+So a member is looked for in several places, nearest to the AI result first. What is not signed is
+not believed, but for `channel_id` and `callback_url`, which real deliveries have outside a signed
+`data`, even as headers. That is safe: a callback goes to ModelRiver's origin or nowhere. And an
+`error` beside a signed null is believed: nothing is stored because of it.
 """
 
+import contextlib
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -26,7 +27,6 @@ type Members = Mapping[str, Json]
 _AI_GENERATED = "task.ai_generated"
 _TYPES = (_AI_GENERATED, "task.completed")
 MAX_KEY = 1000  # bytes of a channel or event that are kept as they are; an index holds some 2,700
-MILLISECONDS_FROM = 100_000_000_000  # as seconds, a timestamp above it would be the year 5138
 YEAR_2001, YEAR_2101 = 978_307_200, 4_133_980_800
 
 
@@ -51,8 +51,7 @@ class AiGenerated:
 def read(signed: SignedDocument, headers: Mapping[str, str]) -> AiGenerated | None:
     """The event in a signed document; None for another `type`, or where nobody waits for an answer.
 
-    `headers` has names in lower case. Raises InvalidBody, and InvalidSignature where an old
-    signature does not cover a channel.
+    Raises InvalidBody, and InvalidSignature where an old signature does not cover a channel.
     """
     body, data, envelope = _open(signed)
     believed = [envelope] if signed.envelope else [envelope, body]
@@ -69,7 +68,6 @@ def read(signed: SignedDocument, headers: Mapping[str, str]) -> AiGenerated | No
         channel_id=_channel(signed, anywhere, to_text(callback_url)),
         event=None if event is None else _key(event),
         ai_result=ai_result,
-        # Nothing is stored because of it, so it may stand beside a signed null, too.
         ai_failed=ai_result is None and error is not None,
         customer_data=coalesce(_first("customer_data", believed), _first("cached_data", believed)),
         meta=_object(_first("meta", [*believed, response], lambda meta: bool(_object(meta)))),
@@ -79,7 +77,7 @@ def read(signed: SignedDocument, headers: Mapping[str, str]) -> AiGenerated | No
 
 
 def _open(signed: SignedDocument) -> tuple[Members, Json, Members]:
-    """The body, its `data`, and the one of both that is the envelope; bare, `data` has none."""
+    """The body, its `data`, and which of them is the envelope; a bare `data` gets one."""
     document = parse(signed.text)
     if signed.envelope is not None:
         body, data = _object(parse(signed.envelope)), document
@@ -95,7 +93,7 @@ def _open(signed: SignedDocument) -> tuple[Members, Json, Members]:
 
 
 def _channel(signed: SignedDocument, places: list[Members], callback_url: str) -> str:
-    """The channel, or where there is none a digest of what tells a delivery from others."""
+    """The channel; without one, a digest that a redelivery shares, and no other delivery."""
     found = _first("channel_id", places, _is_identifier)
     if signed.is_stale and _first("channel_id", places[:-1], _is_identifier) is None:
         raise InvalidSignature(STALE)
@@ -112,7 +110,7 @@ def _ai_response(envelope: Members) -> tuple[Members, Json]:
 
 
 def _from_headers(headers: Mapping[str, str]) -> Members:
-    """The two members that may come as headers, which may hold what Postgres does not store."""
+    """The two members that may come as headers, without the NUL that Postgres does not store."""
     names = {"channel_id": "mr-channel-id", "callback_url": "x-modelriver-callback-url"}
     return {member: headers.get(name, "").replace("\0", "\ufffd") for member, name in names.items()}
 
@@ -120,7 +118,7 @@ def _from_headers(headers: Mapping[str, str]) -> Members:
 def _first(
     name: str, places: Iterable[Members], fits: Callable[[Json], bool] = lambda _: True
 ) -> Json:
-    """The member of that name in the first place where it fits; None where it does in none."""
+    """The first member of that name that fits; None where none does."""
     found = (place[name] for place in places if place.get(name) is not None)
     return next(filter(fits, found), None)
 
@@ -138,7 +136,7 @@ def _is_identifier(value: Json) -> bool:
 
 
 def _key(value: Json) -> str:
-    """A text that an index can hold: as it is, or where it is too long, its digest."""
+    """The text, or where it is too long for an index, its digest."""
     text = to_text(value)
     return text if len(text.encode()) <= MAX_KEY else _digest(text.encode())
 
@@ -148,15 +146,12 @@ def _digest(text: bytes) -> str:
 
 
 def _unix_seconds(timestamp: Json) -> float | None:
-    """Unix seconds of ISO 8601, seconds or milliseconds; None for a time that tells no age."""
-    try:
+    """Of ISO 8601, seconds or milliseconds; None for anything else, and outside this century."""
+    with contextlib.suppress(ValueError, OverflowError):
         if isinstance(timestamp, str):
             moment = datetime.fromisoformat(timestamp)
-            seconds = moment.replace(tzinfo=moment.tzinfo or UTC).timestamp()
-        elif isinstance(timestamp, (int, float)):
-            seconds = timestamp / 1000 if timestamp > MILLISECONDS_FROM else timestamp
-        else:
-            return None
-    except (ValueError, OverflowError):
-        return None
-    return seconds if YEAR_2001 <= seconds < YEAR_2101 else None
+            timestamp = moment.replace(tzinfo=moment.tzinfo or UTC).timestamp()
+        if isinstance(timestamp, (int, float)):
+            either = (timestamp, timestamp / 1000)
+            return next((each for each in either if YEAR_2001 <= each < YEAR_2101), None)
+    return None

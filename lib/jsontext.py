@@ -1,7 +1,7 @@
 """JSON text to values and back: strict on the way in, compact on the way out.
 
-What comes out of `parse` can be stored by Postgres as text and JSONB, and dumped again, without
-another look: no NUL, no lone surrogate, no number that is not finite.
+What `parse` returns, Postgres can store as text and JSONB: it holds no NUL, no lone surrogate and
+no number that is not finite.
 """
 
 import itertools
@@ -9,7 +9,6 @@ import json
 import math
 import re
 from collections.abc import Iterator
-from typing import Never
 
 from lib.errors import InvalidBody
 
@@ -21,7 +20,7 @@ _BEFORE_NAME = re.compile(r'[ \t\n\r]*[{,][ \t\n\r]*(?=")')
 _COLON = re.compile(r"[ \t\n\r]*:[ \t\n\r]*")
 _ESCAPE = re.compile(
     r"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"  # a whole surrogate pair
-    r"|(?P<unstorable>u0000|u[dD][89a-fA-F][0-9a-fA-F]{2})"
+    r"|(u0000|u[dD][89a-fA-F][0-9a-fA-F]{2})"
     r"|.)"
 )
 
@@ -34,7 +33,11 @@ def parse(text: bytes) -> Json:
     JSON (RFC 8259), or holds more than Python converts: 4,300 digits, some thousand levels.
     """
     try:
-        value: Json = _decoder.decode(_replace_unstorable(text.decode()))
+        decoded = text.decode()
+        # In valid UTF-8 only an escape can make a NUL or a lone surrogate, and hardly any does.
+        if "\\u0000" in decoded or "\\ud" in decoded or "\\uD" in decoded:
+            decoded = _ESCAPE.sub(lambda found: "\\ufffd" if found[1] else found[0], decoded)
+        value: Json = _decoder.decode(decoded)
     except (ValueError, RecursionError) as error:
         raise InvalidBody(type(error).__name__) from None
     return value
@@ -61,8 +64,7 @@ def coalesce(*values: Json) -> Json:
 def find_member(document: bytes, name: str) -> slice | None:
     """Where the value of a member stands in the text of a JSON object.
 
-    A signature over a part of the text covers its bytes, which a parse and a dump would change.
-    None where it is not there, or twice, which no sender means. `name` is ASCII.
+    For a signature that covers these very bytes. None where it is not there, or there twice.
     """
     try:
         members = list(itertools.islice(_members(document.decode("latin-1")), MAX_MEMBERS))
@@ -83,21 +85,11 @@ def _members(text: str) -> Iterator[tuple[str, slice]]:
         yield name, slice(colon.end(), at)
 
 
-def _replace_unstorable(text: str) -> str:
-    # In valid UTF-8 only an escape can make a NUL or a lone surrogate, and hardly any text has one.
-    if not ("\\u0000" in text or "\\ud" in text or "\\uD" in text):
-        return text
-    return _ESCAPE.sub(lambda found: "\\ufffd" if found["unstorable"] else found[0], text)
-
-
 def _finite(digits: str) -> float | None:
     number = float(digits)
     return number if math.isfinite(number) else None
 
 
-def _refuse_constant(name: str) -> Never:
-    raise ValueError(f"{name} is not JSON")
-
-
-_decoder = json.JSONDecoder(parse_float=_finite, parse_constant=_refuse_constant)
+# NaN and Infinity are no JSON: int raises ValueError.
+_decoder = json.JSONDecoder(parse_float=_finite, parse_constant=int)
 _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode

@@ -1,8 +1,7 @@
 """Takes away what a start wastes, and what Vercel's Python runtime wastes on each request.
 
-Nothing here changes what a request gets. What hangs on how the runtime is made (`vercel-runtime`
-0.23 and 0.24) does nothing where it is made otherwise; tests/function/test_runtime.py tells when
-that is so.
+A request gets the same with it and without. Where the runtime is not made as `vercel-runtime` 0.23
+and 0.24 are, this does nothing, and tests/function/test_runtime.py says so.
 """
 
 import contextlib
@@ -48,10 +47,7 @@ def quick_start() -> Iterator[None]:
 
 
 def spare(handler: type[BaseHTTPRequestHandler]) -> None:
-    """Prepare the process: the runtime makes its server after it has imported the function.
-
-    Behind each part the share of a delivery's CPU that it saves, measured one by one.
-    """
+    """To be called on import: the runtime makes its server later. In %: a delivery's CPU saved."""
     ThreadingHTTPServer.request_queue_size = BACKLOG
     ThreadingHTTPServer.process_request = _process_request  # type: ignore[method-assign, assignment]  # 8 %
     if importlib.util.find_spec("vercel") is None:  # 23 %
@@ -65,16 +61,12 @@ def _declare_absent(names: Sequence[str]) -> None:
 
 
 def _end_quietly(handler: type[BaseHTTPRequestHandler]) -> None:
-    """Spare a POST that is answered the event loop that the runtime would wait on.
-
-    It is started anew for each request, to wait for background work; here nobody registers any.
-    """
+    """Spare each POST an event loop that would wait for background work, of which there is none."""
     do_post: Callable[[BaseHTTPRequestHandler], None] = handler.do_POST  # type: ignore[attr-defined]
 
     def post(self: BaseHTTPRequestHandler) -> None:
         do_post(self)
-        collector: object = getattr(self, "_vc_wait_until", None)
-        if getattr(collector, "_pending", None) == {}:
+        if getattr(getattr(self, "_vc_wait_until", None), "_pending", None) == {}:
             self._vc_wait_until = None  # type: ignore[attr-defined]
 
     handler.do_POST = post  # type: ignore[attr-defined]

@@ -1,8 +1,7 @@
 """What the deployment's owner sets, read from the environment once when the process starts.
 
-Values are pasted by hand, and what goes wrong on the way is always the same. It is said here, by
-the variable's name and never by its value, rather than found out from deliveries that fail: what
-is missing or malformed raises Misconfigured.
+Values are pasted by hand, and the same things go wrong each time. Misconfigured says which, and
+names the variable, but never its value.
 """
 
 import re
@@ -12,8 +11,7 @@ from urllib.parse import urlsplit
 from lib.errors import Misconfigured
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
-# RFC 3986's characters without @, before which parsers disagree about where a host begins. Not
-# too many of them, since the standard library's parser keeps what it has parsed.
+# RFC 3986's characters but for @, over which parsers disagree. Not too many: urlsplit has a cache.
 _URL = re.compile(r"[A-Za-z0-9._~:/?#\[\]!$&'()*+,;=%-]{1,2048}")
 _HOST = re.compile(r"[\w-]*\w(\.[\w-]*\w)*|[0-9a-f:.]*:[0-9a-f:.]*")
 

@@ -2,9 +2,8 @@
 
 - Documented: `mr-signature` is the hex HMAC-SHA256 of the raw body
   (https://modelriver.com/docs/webhooks/signature-verification).
-- Timestamped, used by ModelRiver's own sample receivers: `X-ModelRiver-Signature` is the hex
-  HMAC-SHA256 of "<X-ModelRiver-Timestamp>." and the text of the top-level `data` member exactly as
-  it stands in the body, or of the whole body.
+- Timestamped, in ModelRiver's sample receivers: `X-ModelRiver-Signature` is that of
+  "<X-ModelRiver-Timestamp>." and the body, or the text of its `data` member as it stands there.
 
 A delivery counts when either scheme verifies with any configured secret.
 """
@@ -17,14 +16,12 @@ from dataclasses import dataclass
 from lib.errors import InvalidSignature
 from lib.jsontext import find_member
 
-# Seconds that a timestamped signature is taken for where it does not cover the channel, since
-# another could be written beside it. ModelRiver's last attempt comes 3 h 43 min after the first,
-# and need not be signed anew. Where the channel is signed, a replay does nothing at any age.
+# Seconds. A signature that covers the channel is taken at any age, since a replay does nothing. To
+# one that does not, another channel could be added; it may be as old as ModelRiver's last attempt,
+# 3 h 43 min after the first, which need not be signed anew.
 MAX_AGE = 4 * 3600
 MAX_AHEAD = 300  # seconds that the sender's clock may be ahead
 STALE = "signed too long ago, or ahead of our clock"
-
-_UNIX_SECONDS = re.compile(r"[0-9]{1,12}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,24 +30,23 @@ class SignedDocument:
 
     text: bytes  # JSON that ModelRiver signed: the whole body, or the value of its `data` member
     envelope: bytes | None = None  # the body around a signed `data`, which anyone may have written
-    # Whether it counts only with a channel in it: the text of a signed `data` verifies as a body of
-    # its own, too, with another channel in a header.
+    # Too old to count without a channel in it: a captured `data` may come as a body of its own,
+    # with another channel in a header.
     is_stale: bool = False
 
 
 def verify(
     body: bytes, headers: Mapping[str, str], secrets: Sequence[bytes], now: float
 ) -> SignedDocument:
-    """The part of `body` that ModelRiver signed.
+    """The part of `body` that ModelRiver signed, at `now` in Unix seconds.
 
-    `headers` has names in lower case; `now` is in Unix seconds. Raises InvalidSignature,
-    whatever the input.
+    Whatever the input, raises nothing but InvalidSignature.
     """
     if _matches(headers.get("mr-signature"), secrets, body):
         return SignedDocument(body)
 
     timestamp = headers.get("x-modelriver-timestamp", "")
-    if not _UNIX_SECONDS.fullmatch(timestamp):
+    if not re.fullmatch(r"[0-9]{1,12}", timestamp):
         raise InvalidSignature("no signature matches, and there is no timestamp")
     signature, prefix = headers.get("x-modelriver-signature"), f"{timestamp}.".encode()
     is_stale = not -MAX_AHEAD <= now - int(timestamp) <= MAX_AGE

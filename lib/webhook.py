@@ -1,8 +1,8 @@
 """What becomes of a delivery: verified, read, stored, called back. All decisions are made here.
 
-A 2xx means that nothing is left to do: the row is committed and ModelRiver has taken the callback
-or refused it for good, or it knows of the failure. Whatever sending it again can cure is answered
-503. So a crash at any point is safe: a redelivery finds the row, and does only what is missing.
+A 2xx means that nothing is left to do: the row is committed, and ModelRiver has answered the
+callback for good or was told of the failure. What a redelivery can cure is a 503. So a crash at any
+point is safe: a redelivery finds the row, and does only what is missing.
 """
 
 import contextlib
@@ -12,17 +12,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from lib import errors
 from lib.callback import Callbacks, failure, success
 from lib.content import TABLE, to_row
-from lib.errors import (
-    CallbackRefused,
-    DatabaseUnavailable,
-    DeliveryError,
-    InternalError,
-    Misconfigured,
-    RecordRefused,
-    place,
-)
 from lib.event import AiGenerated, read
 from lib.jsontext import Json, dump
 from lib.settings import api_key, callback_origins, database_url, webhook_secrets
@@ -31,11 +23,11 @@ from lib.signature import verify
 if TYPE_CHECKING:
     from lib.database import Record
 
-ANSWER_WITHIN = 24.0  # seconds from a delivery's arrival; ModelRiver gives up after 30
+ANSWER_WITHIN = 24.0  # seconds from a delivery's headers; ModelRiver gives up after 30
 SAVE_WITHIN = 12.0  # seconds of these for the database, so that some are left to call back
 NOTE_WITHIN = 4.0  # seconds after the answer, still within the function's maxDuration
-# Seconds after the AI result between which who waits is told that it failed: the window closes at
-# 300, and attempts come at 0, 5, 35, 155 (https://modelriver.com/docs/webhooks/delivery-and-retries).
+# Seconds after the AI result: who waits is told of a failure by the attempt at 155, since the next
+# is too late for the callback (https://modelriver.com/docs/webhooks/delivery-and-retries).
 TELL_FROM, TELL_UNTIL = 150.0, 300.0
 NOT_STORED = "The AI result could not be stored."
 
@@ -55,7 +47,7 @@ class Answer:
     details: dict[str, Json] = field(default_factory=dict)
     milliseconds: dict[str, Json] = field(default_factory=dict)
 
-    def fail(self, error: DeliveryError) -> None:
+    def fail(self, error: errors.DeliveryError) -> None:
         self.status, self.level, self.outcome = error.status, error.level, error.outcome
         if error.status != 200:
             self.content = {"error": error.__doc__}
@@ -76,8 +68,7 @@ class Webhook:
     misconfigured: str | None = None  # the name of a variable, and what is wrong with it
 
     def __init__(self, environment: Mapping[str, str]) -> None:
-        """A bad setting is logged, and answered to every delivery. Connects to ModelRiver alone:
-        Neon's compute may sleep until there is a row to save."""
+        """Connects to ModelRiver alone: Neon may sleep until there is a row to save."""
         try:
             self._secrets = webhook_secrets(environment)
             self._callbacks = Callbacks(api_key(environment), callback_origins(environment))
@@ -85,7 +76,7 @@ class Webhook:
             from lib.database import Database  # noqa: PLC0415 - imports psycopg meanwhile
 
             self._database = Database(database_url(environment))
-        except Misconfigured as error:
+        except errors.Misconfigured as error:
             self.misconfigured = error.reason
             _logger.log(error.level, "%s", dump({"outcome": error.outcome, "reason": error.reason}))
 
@@ -94,10 +85,10 @@ class Webhook:
         answer = Answer(due=time.monotonic() + ANSWER_WITHIN)
         try:
             answer.outcome = self._process(headers, read_body(), answer)
-        except DeliveryError as error:
+        except errors.DeliveryError as error:
             answer.fail(error)
         except Exception as error:  # noqa: BLE001 - the platform would drop the connection
-            answer.fail(InternalError(place(error)))
+            answer.fail(errors.InternalError(errors.place(error)))
         return answer
 
     def conclude(self, answer: Answer) -> None:
@@ -106,7 +97,7 @@ class Webhook:
             try:
                 with answer.step("note"):
                     self._database.note(*answer.note, time.monotonic() + NOTE_WITHIN)
-            except DeliveryError as error:
+            except errors.DeliveryError as error:
                 answer.details["note"] = error.reason
         entry = {"outcome": answer.outcome, **answer.details, "ms": answer.milliseconds}
         _logger.log(answer.level, "%s", dump(entry))
@@ -125,11 +116,16 @@ class Webhook:
             self._tell(event, "The AI request failed.", answer)
             return "ai_failed"
         record = self._save(event, answer)
-        if _is_settled(record):
+        refused = f"{errors.CallbackRefused.outcome}: HTTP"
+        if record.called_back or (record.callback_error or "").startswith(refused):
             return "known"
+        # A row that was there before is returned as it was stored, and to its own URL; unless that
+        # is a stranger's, who was first to deliver what signs no URL.
+        url = self._callbacks.pinned(record.callback_url) or event.callback_url
+        ai_data = event.ai_result if record.is_new else record.stored_ai_data
         try:
-            self._return(record, event, answer)
-        except DeliveryError as error:
+            self._call_back(url, success(record.id, record.saved_at, TABLE, ai_data), answer)
+        except errors.DeliveryError as error:
             answer.note = (record.id, f"{error.outcome}: {error.reason}")
             raise
         answer.note = (record.id, None)
@@ -137,7 +133,7 @@ class Webhook:
 
     def _read(self, headers: Mapping[str, str], body: bytes, answer: Answer) -> AiGenerated | None:
         if self.misconfigured:
-            raise Misconfigured(self.misconfigured)
+            raise errors.Misconfigured(self.misconfigured)
         now = time.time()
         with answer.step("verify"):
             signed = verify(body, headers, self._secrets, now)
@@ -153,31 +149,20 @@ class Webhook:
         return event
 
     def _save(self, event: AiGenerated, answer: Answer) -> "Record":
-        """Store the event, or tell who waits that it will not be, or not in time."""
+        """Store the event; where that fails for good, or for too long, tell who waits."""
         save_by = min(answer.due, time.monotonic() + SAVE_WITHIN)
         try:
             with answer.step("save"):
                 return self._database.save(to_row(event), save_by)
-        except RecordRefused:
+        except errors.RecordRefused:
             self._tell(event, NOT_STORED, answer)
             raise
-        except DatabaseUnavailable:
+        except errors.DatabaseUnavailable:
             age = event.age(time.time())
             if age is not None and TELL_FROM <= age < TELL_UNTIL:
-                with contextlib.suppress(DeliveryError):  # it is a 503 either way
+                with contextlib.suppress(errors.DeliveryError):  # it is a 503 either way
                     self._tell(event, NOT_STORED, answer)
             raise
-
-    def _return(self, record: "Record", event: AiGenerated, answer: Answer) -> None:
-        """Call back with the record: one that was there before as it was first signed and stored.
-
-        Its URL may be a stranger's, though, who came first with a delivery that does not sign it.
-        """
-        url, ai_data = event.callback_url, event.ai_result
-        if not record.is_new:
-            ai_data = record.stored_ai_data
-            url = record.callback_url if self._callbacks.allows(record.callback_url) else url
-        self._call_back(url, success(record.id, record.saved_at, TABLE, ai_data), answer)
 
     def _tell(self, event: AiGenerated, message: str, answer: Answer) -> None:
         self._call_back(event.callback_url, failure(message), answer)
@@ -186,8 +171,3 @@ class Webhook:
     def _call_back(self, url: str, payload: dict[str, Json], answer: Answer) -> None:
         with answer.step("callback"):
             self._callbacks.send(url, payload, answer.due - time.monotonic())
-
-
-def _is_settled(record: "Record") -> bool:
-    refused = f"{CallbackRefused.outcome}: HTTP"
-    return record.called_back or (record.callback_error or "").startswith(refused)

@@ -230,9 +230,7 @@ def test_threads_are_kept_up_to_a_limit_and_serve_all_at_once(
     assert runtime.MAX_IDLE <= len(served_by[0] & served_by[1]) < many
 
 
-def test_four_at_a_time_take_few_threads(
-    monkeypatch: pytest.MonkeyPatch, spared: None
-) -> None:
+def test_four_at_a_time_take_few_threads(monkeypatch: pytest.MonkeyPatch, spared: None) -> None:
     monkeypatch.setattr(runtime, "idle_threads", [])
     served_by = SimpleQueue[int]()
 
