@@ -39,7 +39,7 @@ class Callbacks:
     def __init__(self, api_key: str, origins: Collection[str]) -> None:
         """Connects to nothing yet."""
         self._origins = origins
-        self._threads = ThreadPoolExecutor(MAX_CONCURRENT, thread_name_prefix="callback")
+        self._threads = ThreadPoolExecutor(MAX_CONCURRENT)
         self._tls = urllib3.util.create_urllib3_context()  # demands a certificate for the host
         # Tens of ms; requests would do it for each connection.
         self._authorities = self._threads.submit(self._tls.load_verify_locations, certifi.where())

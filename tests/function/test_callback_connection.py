@@ -154,6 +154,28 @@ def test_an_answer_whose_body_does_not_come_is_an_answer(serve: Serve, head: byt
     callbacks.send(server.url, {}, timeout=8)  # less than an answer's headers are waited for
 
 
+def test_an_answer_whose_body_does_not_end_is_an_answer(serve: Serve) -> None:
+    def answer(client: socket.socket, _: int) -> None:
+        client.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+        with suppress(OSError):
+            while True:
+                client.sendall(b"x" * 65536)
+
+    server, callbacks = serve(answer)
+    callbacks.send(server.url, {}, timeout=8)
+
+
+def test_what_the_library_would_log_is_not_shown(
+    serve: Serve, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It quotes URLs."""
+    caplog.set_level("DEBUG")
+    server, callbacks = serve(lambda client, _: client.shutdown(socket.SHUT_RDWR))
+    with pytest.raises(CallbackUnavailable, match="ConnectionError"):
+        callbacks.send(server.url, {}, timeout=8)
+    assert caplog.messages == []
+
+
 @pytest.mark.parametrize("status", [200, 404, 503])
 @pytest.mark.parametrize("size", [b"-5", b"zz", b"f" * 70_000])
 def test_a_chunk_of_a_senseless_size(serve: Serve, status: int, size: bytes) -> None:

@@ -370,6 +370,17 @@ def test_what_the_pool_logs_is_not_shown(
     assert capfd.readouterr() == ("", "")
 
 
+def test_a_database_that_comes_up_late() -> None:
+    with Postgres() as server:
+        server.apply_schema()
+        server.stop()
+        kept = Database(server.url())
+        assert fails_with(kept, "PoolTimeout connection refused")
+        server.start()
+        assert kept.save(ROW, soon()).is_new
+        kept.close()
+
+
 def test_after_a_long_outage_with_many_deliveries_it_opens_connections_again(
     database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
