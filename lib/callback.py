@@ -46,7 +46,7 @@ class Callbacks:
         self._adapter = _Adapter(self._tls)
         headers = {"Authorization": f"Bearer {api_key}", "Content-Type": "application/json"}
         self._request = requests.Request("POST", "http://localhost", headers).prepare()
-        self._ahead: list[Future[int]] = []
+        self._ahead: list[Future[int | str]] = []
 
     def connect_ahead(self) -> None:
         """Open a connection to each origin in the background, for the first callback to take."""
@@ -74,29 +74,34 @@ class Callbacks:
         context = contextvars.copy_context()  # Vercel files the request's metrics by it
         answer = self._threads.submit(context.run, self._post, target, dump(payload))
         try:
-            status = answer.result(timeout)
+            answered = answer.result(timeout)
         except TimeoutError:
             answer.cancel()
             raise CallbackUnavailable("no answer in time") from None
-        if status in _PASSING or status >= 500:
-            raise CallbackUnavailable(f"HTTP {status}")
-        if not 200 <= status < 300:
-            raise CallbackRefused(f"HTTP {status}")
+        if isinstance(answered, str):
+            raise CallbackUnavailable(answered)
+        if answered in _PASSING or answered >= 500:
+            raise CallbackUnavailable(f"HTTP {answered}")
+        if not 200 <= answered < 300:
+            raise CallbackRefused(f"HTTP {answered}")
 
     def close(self) -> None:
         """Close the connections that are kept, for good."""
         self._threads.shutdown(wait=False, cancel_futures=True)
         self._adapter.close()
 
-    def _post(self, url: str, body: str) -> int:
+    def _post(self, url: str, body: str) -> int | str:
         wait(self._ahead, CONNECT_TIMEOUT)  # the rest of a handshake is shorter than a new one
         request = self._request.copy()
         request.url = url
         request.prepare_body(body.encode(), files=None)
         return self._exchange(request)
 
-    def _exchange(self, request: requests.PreparedRequest) -> int:
-        """The status that was answered. Raises CallbackUnavailable where none was."""
+    def _exchange(self, request: requests.PreparedRequest) -> int | str:
+        """The status that was answered, or the name of what went wrong instead.
+
+        No error crosses threads: with its traceback it would hold the delivery and the key.
+        """
         timeout = (CONNECT_TIMEOUT, ANSWER_TIMEOUT)
         try:
             self._authorities.result()
@@ -106,7 +111,7 @@ class Callbacks:
                     response.raw.read(MAX_ANSWER)  # read to its end, the connection can be kept
                 return response.status_code
         except _FAULTS as error:
-            raise CallbackUnavailable(type(error).__name__) from None
+            return type(error).__name__
 
 
 class _Adapter(HTTPAdapter):

@@ -9,7 +9,7 @@ a statement, and each brings what it needs: the table's schema, and times as tex
 import logging
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
@@ -33,6 +33,7 @@ _CONNECTION = {
     "keepalives_idle": 30,
     "keepalives_interval": 5,
     "keepalives_count": 3,
+    "tcp_user_timeout": 5000,  # ms, a connect's too: time is left for a host's next address
     "application_name": "modelriver",
 }
 _COLUMNS = [field.name for field in fields(AiContent)]
@@ -65,7 +66,7 @@ _NOTE = f"""
     WHERE id = %(id)s::uuid AND called_back_at IS NULL
 """  # noqa: S608
 
-logging.getLogger("psycopg").setLevel(logging.CRITICAL + 1)  # it logs what Postgres says
+logging.getLogger("psycopg").setLevel(logging.CRITICAL)  # it logs what Postgres says
 _logger = logging.getLogger("modelriver")
 
 
@@ -110,7 +111,7 @@ class Database:
 
         Raises RecordRefused where Postgres will never take it, and DatabaseUnavailable.
         """
-        row = asdict(content)
+        row = {name: getattr(content, name) for name in _COLUMNS}
         refused = RecordRefused("a trigger of the table keeps no such row")
         try:
             kept = self._execute(_SAVE, row, deadline)

@@ -119,10 +119,12 @@ class Webhook:
         refused = f"{errors.CallbackRefused.outcome}: HTTP"
         if record.called_back or (record.callback_error or "").startswith(refused):
             return "known"
+        url, ai_data = event.callback_url, event.ai_result
         # A row that was there before is returned as it was stored, and to its own URL; unless that
         # is a stranger's, who was first to deliver what signs no URL.
-        url = self._callbacks.pinned(record.callback_url) or event.callback_url
-        ai_data = event.ai_result if record.is_new else record.stored_ai_data
+        if not record.is_new:
+            ai_data = record.stored_ai_data
+            url = record.callback_url if self._callbacks.pinned(record.callback_url) else url
         try:
             self._call_back(url, success(record.id, record.saved_at, TABLE, ai_data), answer)
         except errors.DeliveryError as error:

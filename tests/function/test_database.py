@@ -1,9 +1,11 @@
 import json
 import re
+import socket
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -378,6 +380,20 @@ def test_a_database_that_comes_up_late() -> None:
         assert fails_with(kept, "PoolTimeout connection refused")
         server.start()
         assert kept.save(ROW, soon()).is_new
+        kept.close()
+
+
+def test_a_host_whose_first_address_is_silent(postgres: Postgres, database: str) -> None:
+    """There is time for the next one, though a connect may take ten seconds, as Neon's may."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as silent, ExitStack() as queued:
+        address = silent.getsockname()
+        for _ in range(2):  # and a full queue drops what comes after
+            waiting = queued.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(address)
+        both = f"127.0.0.1:{address[1]},127.0.0.1:{postgres.port}"
+        kept = Database(postgres.url(database).replace(f"127.0.0.1:{postgres.port}", both))
+        assert kept.save(ROW, soon(8)).is_new
         kept.close()
 
 

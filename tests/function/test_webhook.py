@@ -90,7 +90,9 @@ def test_a_refused_record_is_over_once_modelriver_knows(
 ) -> None:
     rows.execute("ALTER TABLE ai_content ADD CHECK (title <> 't')")
     river.treatment = Treatment(status=status)
-    assert receive(webhook, river, aged(river, 0)).status == answered
+    answer = receive(webhook, river, aged(river, 0))
+    assert answer.status == answered
+    assert (answer.content == {"received": True}) == (answered == 200)
     assert [each.content["error"] for each in river.callbacks] == ["processing_failed"]
 
 
@@ -157,13 +159,17 @@ def test_the_log_line(
     webhook: Webhook, river: ModelRiver, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "modelriver")
-    receive(webhook, river, aged(river, 7, channel_id="c" * 500, event="e" * 500))
+    began = time.perf_counter()
+    answer = receive(webhook, river, aged(river, 7, channel_id="c" * 500, event="e" * 500))
+    spent = (time.perf_counter() - began) * 1000
+    assert (answer.status, answer.content) == (200, {"received": True})
     (message,) = caplog.messages
     entry = json.loads(message)
     assert entry["outcome"] == "called_back"
     assert (entry["channel"], entry["event"]) == ("c" * 100, "e" * 100)
     assert 7 <= entry["age"] < 60
     assert set(entry["ms"]) == {"verify", "read", "save", "callback", "note"}
+    assert 0 < sum(entry["ms"].values()) < spent
     assert next(iter(entry)) == "outcome"
 
 
