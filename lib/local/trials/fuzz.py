@@ -10,6 +10,7 @@ import hashlib
 import hmac
 import importlib.util
 import json
+import logging
 import multiprocessing
 import re
 import socket
@@ -88,6 +89,7 @@ def _guided(target: str, seconds: int, folder: str) -> None:
         import api.modelriver  # noqa: PLC0415
         import lib.webhook  # noqa: F401, PLC0415
 
+    logging.disable()  # a line for each input would be too many
     options = [
         f"-max_total_time={seconds}",
         "-max_len=4096",
