@@ -76,7 +76,9 @@ def _fuzz(target: str, seconds: int, *, keep: bool) -> int:
         child.join()
         found = {path.read_bytes().decode("latin-1") for path in Path(folder).iterdir()}
     if keep:
-        corpus[target] = sorted((text for text in found if len(text) <= LONGEST), key=len)
+        corpus[target] = sorted(
+            (text for text in found if len(text) <= LONGEST), key=lambda text: (len(text), text)
+        )
         CORPUS.write_text(json.dumps(corpus, indent=1) + "\n")
     return child.exitcode or 0
 
