@@ -10,7 +10,7 @@ import importlib.util
 import sys
 import threading
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextvars import Context
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -19,12 +19,10 @@ from socketserver import ThreadingMixIn
 from typing import Any
 
 BACKLOG = 1024  # connections that may wait; with the default of 5, of a burst many are reset
-# What requests loads to guess how a text is encoded; none is read here.
-GUESSERS = ("charset_normalizer", "chardet")
-# What the runtime tries to import on each request, searching the whole path in vain.
-OPTIONAL = ("vercel", "vercel.headers", "vercel.cache.context", "vercel.cache.cache_build")
+# With which requests would guess how a text is encoded; none is read here.
+GUESSER = "charset_normalizer"
 GARBAGE = 10_000  # objects before cycles are looked for, of which a delivery leaves hardly any
-MAX_IDLE = 64
+MAX_IDLE = 64  # threads that wait for a request
 
 # Where each idle thread waits for a request; the last to come is the first to go.
 idle_threads: list[SimpleQueue[Callable[[], object]]] = []
@@ -34,13 +32,13 @@ idle_threads: list[SimpleQueue[Callable[[], object]]] = []
 def quick_start() -> Iterator[None]:
     """Import in here what is needed: 13 % of a start, 7 % of a delivery's CPU, 3 MB."""
     gc.disable()  # modules are no garbage, now and later
-    wanted = [name for name in GUESSERS if name not in sys.modules]
-    _declare_absent(wanted)
+    # Its import fails at once (https://docs.python.org/3/reference/import.html).
+    sys.modules.setdefault(GUESSER, None)  # type: ignore[arg-type]
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Unable to find acceptable character detection")
         yield
-    for name in wanted:
-        del sys.modules[name]
+    if sys.modules[GUESSER] is None:
+        del sys.modules[GUESSER]
     gc.freeze()
     gc.set_threshold(GARBAGE)  # 5 % of a delivery's CPU
     gc.enable()
@@ -50,14 +48,9 @@ def spare(handler: type[BaseHTTPRequestHandler]) -> None:
     """To be called on import: the runtime makes its server later. In %: a delivery's CPU saved."""
     ThreadingHTTPServer.request_queue_size = BACKLOG
     ThreadingHTTPServer.process_request = _process_request  # type: ignore[method-assign, assignment]  # 8 %
-    if importlib.util.find_spec("vercel") is None:  # 23 %
-        _declare_absent(OPTIONAL)
+    if importlib.util.find_spec("vercel") is None:  # 23 %: the runtime tries on each request
+        sys.modules["vercel"] = None  # type: ignore[assignment]
     _end_quietly(handler)  # 14 %
-
-
-def _declare_absent(names: Sequence[str]) -> None:
-    """Make imports fail at once (https://docs.python.org/3/reference/import.html)."""
-    sys.modules.update(dict.fromkeys(names))  # type: ignore[arg-type]
 
 
 def _end_quietly(handler: type[BaseHTTPRequestHandler]) -> None:

@@ -43,7 +43,7 @@ class Answer:
     content: dict[str, Json] = field(default_factory=lambda: {"received": True})
     note: tuple[str, str | None] | None = None  # the record that was called back, and the error
     level: int = logging.INFO
-    outcome: str = field(init=False)
+    outcome: str = ""
     details: dict[str, Json] = field(default_factory=dict)
     milliseconds: dict[str, Json] = field(default_factory=dict)
 
