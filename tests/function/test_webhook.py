@@ -3,11 +3,14 @@
 import json
 import logging
 import os
+import re
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from lib import content
 from lib import webhook as module
 from lib.jsontext import Json
 from lib.local.database import Connection
@@ -135,12 +138,14 @@ def test_a_fault_of_our_own_is_a_500_that_tells_where(
     def broken(_: object) -> None:
         raise KeyError("some AI content")
 
-    monkeypatch.setattr(module, "to_row", broken)
+    monkeypatch.setattr(content, "to_text", broken)
     answer = receive(webhook, river, aged(river, 0))
     assert answer.status == 500
     assert answer.content == {"error": "Internal error"}
     # Not the line of the test's, or of a library's, that raised it.
-    assert json.loads(caplog.messages[-1])["reason"].startswith("KeyError at webhook.py:")
+    reason = json.loads(caplog.messages[-1])["reason"]
+    assert (found := re.fullmatch(r"KeyError at content\.py:(\d+)", reason))
+    assert "to_text(" in Path(content.__file__).read_text().splitlines()[int(found[1]) - 1]
     assert "AI content" not in caplog.text
 
 
