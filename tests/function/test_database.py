@@ -329,7 +329,8 @@ def test_a_neon_url_that_is_not_pooled_is_warned_of(caplog: pytest.LogCaptureFix
     Database("postgresql://u:secret@ep-x-pooler.eu-central-1.aws.neon.tech/db")
     assert caplog.messages == []
     Database("postgresql://u:secret@ep-x.eu-central-1.aws.neon.tech/db")
-    (message,) = caplog.messages
+    ((logger, _, message),) = caplog.record_tuples
+    assert logger == "modelriver"
     assert "not the pooled one" in message
     assert "secret" not in message
 

@@ -175,6 +175,7 @@ def test_the_log_line(
     assert 7 <= entry["age"] < 60
     assert set(entry["ms"]) == {"verify", "read", "save", "callback", "note"}
     assert 0 < sum(entry["ms"].values()) < spent
+    assert len(set(entry["ms"].values())) > 1  # each its own
     assert next(iter(entry)) == "outcome"
 
 
