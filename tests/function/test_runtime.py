@@ -252,7 +252,7 @@ def test_threads_are_kept_up_to_a_limit_and_serve_all_at_once(
 
 def test_four_at_a_time_take_few_threads(monkeypatch: pytest.MonkeyPatch, spared: None) -> None:
     monkeypatch.setattr(runtime, "idle_threads", [])
-    served_by = SimpleQueue[int]()
+    served_by = SimpleQueue[threading.Thread]()
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -260,13 +260,14 @@ def test_four_at_a_time_take_few_threads(monkeypatch: pytest.MonkeyPatch, spared
 
     class Server(ThreadingHTTPServer):
         def process_request_thread(self, *_: object) -> None:
-            served_by.put(threading.get_ident())
+            served_by.put(threading.current_thread())
 
     runtime.spare(Handler)
-    threads = set()
+    threads: set[threading.Thread] = set()
     with Server(("127.0.0.1", 0), Handler) as server, socket.socket() as request:
         for _ in range(500):
             for _ in range(4):
                 server.process_request(request, ("127.0.0.1", 1))
             threads |= {served_by.get(timeout=10) for _ in range(4)}
     assert len(threads) < 20  # some may not be idle yet when the next requests come
+    assert all(thread.daemon for thread in threads)  # or the process would wait for them
