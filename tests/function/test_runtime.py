@@ -253,13 +253,15 @@ def test_threads_are_kept_up_to_a_limit_and_serve_all_at_once(
 def test_four_at_a_time_take_few_threads(monkeypatch: pytest.MonkeyPatch, spared: None) -> None:
     monkeypatch.setattr(runtime, "idle_threads", [])
     served_by = SimpleQueue[threading.Thread]()
+    asked_by: set[tuple[object, object]] = set()
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             """Nothing."""
 
     class Server(ThreadingHTTPServer):
-        def process_request_thread(self, *_: object) -> None:
+        def process_request_thread(self, request: object, client_address: object) -> None:
+            asked_by.add((request, client_address))
             served_by.put(threading.current_thread())
 
     runtime.spare(Handler)
@@ -271,3 +273,4 @@ def test_four_at_a_time_take_few_threads(monkeypatch: pytest.MonkeyPatch, spared
             threads |= {served_by.get(timeout=10) for _ in range(4)}
     assert len(threads) < 20  # some may not be idle yet when the next requests come
     assert all(thread.daemon for thread in threads)  # or the process would wait for them
+    assert asked_by == {(request, ("127.0.0.1", 1))}
