@@ -1,7 +1,7 @@
 """The row that is kept of an AI result. This is the file to edit to keep other columns.
 
 Each is a field of AiContent, filled in `to_row`, and a column in `sql/schema.sql`; nothing else
-knows them.
+knows those that you add.
 """
 
 from collections.abc import Iterator

@@ -1,7 +1,7 @@
 """A connection to Postgres that waits no longer than it is told, and what its failures mean.
 
 What Postgres, poolers and Neon say may quote a row, a password or a host. So it is never logged;
-what is logged is a SQLSTATE, or the words that are found for it here.
+what is logged is a SQLSTATE, or the one of the phrases listed here that is in it.
 """
 
 import contextlib
@@ -17,7 +17,6 @@ from psycopg.rows import TupleRow
 
 EXECUTE_TIMEOUT = 5.0  # seconds: a connection that died in silence leaves time for a fresh one
 CANCEL_TIMEOUT = 1.0  # seconds to tell Postgres that a statement is given up
-
 
 # What becomes of a statement that failed: Postgres will never take this record; it is sent again on
 # a fresh connection; a redelivery may find that somebody has mended it.
@@ -79,6 +78,7 @@ class BoundedConnection(psycopg.Connection[TupleRow]):
     def run(
         self, statement: str, parameters: Mapping[str, object], deadline: float
     ) -> TupleRow | None:
+        """The first row, if any, by a time.monotonic(). Raises psycopg.Error; see `fate`."""
         self._give_up_at = min(deadline, time.monotonic() + EXECUTE_TIMEOUT)
         try:
             cursor = self.execute(statement, parameters)

@@ -51,7 +51,8 @@ class AiGenerated:
 def read(signed: SignedDocument, headers: Mapping[str, str]) -> AiGenerated | None:
     """The event in a signed document; None for another `type`, or where nobody waits for an answer.
 
-    Raises InvalidBody, and InvalidSignature where an old signature does not cover a channel.
+    `headers` has names in lower case. Raises InvalidBody, and InvalidSignature where an old
+    signature does not cover a channel.
     """
     body, data, envelope = _open(signed)
     believed = [envelope] if signed.envelope else [envelope, body]

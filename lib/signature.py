@@ -40,7 +40,7 @@ def verify(
 ) -> SignedDocument:
     """The part of `body` that ModelRiver signed, at `now` in Unix seconds.
 
-    Whatever the input, raises nothing but InvalidSignature.
+    `headers` has names in lower case. Whatever the input, raises nothing but InvalidSignature.
     """
     if _matches(headers.get("mr-signature"), secrets, body):
         return SignedDocument(body)

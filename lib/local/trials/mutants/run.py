@@ -86,16 +86,14 @@ def run(
             judge = _Judge(bed, tests, session)
             for mutant in each:
                 is_listed = mutant.key in reasons
-                if is_listed and not listed_too:
-                    pass
-                elif not judge.notices(mutant):
-                    if not is_listed:
-                        findings.survivors.append(mutant)
-                        on_survivor(mutant)
-                elif is_listed:
+                noticed = (listed_too or not is_listed) and judge.notices(mutant)
+                if noticed and is_listed:
                     findings.stale.append(f"{mutant}: a test notices it")
-                else:
+                elif noticed:
                     findings.killed += 1
+                elif not is_listed:
+                    findings.survivors.append(mutant)
+                    on_survivor(mutant)
                 done += 1
                 on_progress(done, total, findings)
     return findings
