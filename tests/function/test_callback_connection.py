@@ -2,6 +2,7 @@
 
 import ctypes
 import json
+import os
 import socket
 import ssl
 import sys
@@ -304,6 +305,39 @@ def test_connections_that_were_dropped_in_silence(serve: Serve) -> None:
     twelve()
     assert len(accepted) == 24
     assert len(server.connections) == 24
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux alone lists a process's sockets")
+def test_a_kept_connection_that_has_died_is_noticed_within_a_minute(serve: Serve) -> None:
+    server, callbacks = serve(in_turn(OK))
+    callbacks.send(server.url, {}, timeout=10)
+    ours = socket_at(server.connections[0].getpeername())
+    assert ours.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+    idle, interval, count, no_delay = (
+        ours.getsockopt(socket.IPPROTO_TCP, option)
+        for option in (
+            socket.TCP_KEEPIDLE,
+            socket.TCP_KEEPINTVL,
+            socket.TCP_KEEPCNT,
+            socket.TCP_NODELAY,
+        )
+    )
+    assert idle + interval * count < 60
+    assert no_delay
+    ours.close()
+
+
+def socket_at(address: tuple[str, int]) -> socket.socket:
+    """A duplicate of the socket that this process has at an address."""
+    for link in Path("/proc/self/fd").iterdir():
+        with suppress(FileNotFoundError):  # it may be closed meanwhile
+            if not link.readlink().name.startswith("socket:"):
+                continue
+            each = socket.socket(fileno=os.dup(int(link.name)))
+            if each.family == socket.AF_INET and each.getsockname() == address:
+                return each
+            each.close()
+    raise AssertionError(f"no socket at {address}")
 
 
 def deaf(sock: socket.socket) -> None:

@@ -455,6 +455,20 @@ def test_a_statement_that_hangs_is_given_up(
     assert kept.save(ROW, soon()).id
 
 
+def test_a_database_that_is_frozen_holds_nobody() -> None:
+    """Nor is its word waited for that a statement is cancelled."""
+    with Postgres() as server:
+        server.apply_schema()
+        kept = Database(server.url())
+        kept.save(ROW, soon())
+        server.freeze()
+        with pytest.raises(DatabaseUnavailable):
+            kept.save(ROW, soon(0.5))
+        server.thaw()
+        assert not kept.save(ROW, soon()).is_new
+        kept.close()
+
+
 def test_all_kept_connections_dead_at_once(
     kept: Database, postgres: Postgres, database: str, rows: Connection
 ) -> None:
