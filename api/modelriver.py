@@ -68,7 +68,6 @@ class handler(BaseHTTPRequestHandler):  # noqa: N801 - Vercel looks for this ver
                 self.send_header(*HEADERS[status])
             self.end_headers()
             self.wfile.write(b"" if self.command == "HEAD" else body)
-            self.wfile.flush()
 
     def _read_body(self) -> bytes:
         length = self.headers.get("Content-Length")

@@ -36,7 +36,7 @@ class _Reader(io.BufferedReader):
         self._sock = sock
 
     def close(self) -> None:
-        with contextlib.suppress(OSError, ValueError):  # nothing there; closed already
+        with contextlib.suppress(OSError):  # nothing is there
             self._sock.settimeout(0)
             if self.peek(1):
                 self._sock.shutdown(socket.SHUT_RDWR)

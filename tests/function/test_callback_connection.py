@@ -15,7 +15,7 @@ import certifi
 import pytest
 import trustme
 
-from lib import callback
+from lib import callback, callback_connection
 from lib.callback import Callbacks
 from lib.errors import CallbackRefused, CallbackUnavailable
 from lib.settings import origin
@@ -153,6 +153,14 @@ def test_no_answer_is_waited_for_longer_than_told(serve: Serve) -> None:
 def test_an_answer_whose_body_does_not_come_is_an_answer(serve: Serve, head: bytes) -> None:
     server, callbacks = serve(in_turn(b"HTTP/1.1 200 OK\r\n" + head + b"x"))
     callbacks.send(server.url, {}, timeout=8)  # less than an answer's headers are waited for
+
+
+def test_nothing_is_waited_for_after_an_answer(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(callback_connection, "BODY_TIMEOUT", 60)
+    server, callbacks = serve(in_turn(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"))
+    callbacks.send(server.url, {}, timeout=10)
 
 
 def test_an_answer_whose_body_does_not_end_is_an_answer(serve: Serve) -> None:

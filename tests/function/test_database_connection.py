@@ -90,6 +90,7 @@ FAULTS = [
         AT + "ERROR:  Your project has exceeded the data transfer quota. Upgrade your plan",
         "data transfer quota",
     ),
+    (AT + "ERROR:  Your project has exceeded the active time quota.", "exceeded the"),
     (
         AT + "ERROR:  You have exceeded the limit of concurrently active endpoints.",
         "concurrently active endpoints",

@@ -105,6 +105,11 @@ def test_other_methods(stack: Stack, delivery: Delivery, method: str) -> None:
     assert not stored(stack, delivery)
 
 
+def test_what_a_handler_does_not_have_is_named() -> None:
+    with pytest.raises(AttributeError, match=r"^nothing$"):
+        function.handler.__new__(function.handler).nothing  # noqa: B018
+
+
 def test_no_length(stack: Stack, delivery: Delivery) -> None:
     status, _, body = send(stack, head(delivery), delivery.body)
     assert (status, json.loads(body)) == (411, {"error": "Length required"})
@@ -289,6 +294,7 @@ def test_clients_that_stop_and_stay_are_let_go(stack: Stack, delivery: Delivery)
     received = {where: rest() for where, rest in waiting.items()}
     assert received["in the body"].split(b" ")[1] == b"408"
     assert received["in a chunk"].split(b" ")[1] == b"408"
+    assert sum('"reason":"silent"' in line for line in stack.vercel.log) == 2
     assert received["in the headers"] == received["before the request"] == b""
     assert stack.vercel.output == ""
 
@@ -305,6 +311,36 @@ def test_white_space_around_a_header(stack: Stack, delivery: Delivery) -> None:
     request = head(Delivery(padded, b""), f"Content-Length: {len(delivery.body)} ")
     assert send(stack, request, delivery.body)[0] == 200
     assert stored(stack, delivery)
+
+
+CHUNKED = "Transfer-Encoding: chunked"
+
+
+@pytest.mark.parametrize(
+    ("length", "body", "reason"),
+    [
+        ("X: y", b"", "neither Content-Length nor chunked"),
+        ("Content-Length: x", b"", "malformed length"),
+        ("Content-Length: 99999999", b"", "declared"),
+        ("Content-Length: 4718593", b"x" * 4_718_593, "read"),
+        ("Content-Length: 4", b"abc", "cut short"),
+        (CHUNKED, b"zz\r\n", "malformed length"),
+        (CHUNKED, b"3\r\nabcd\r\n", "malformed chunk"),
+        (CHUNKED, b"3", "malformed chunk"),
+        (CHUNKED, b"3\r\nab", "cut short"),
+        (CHUNKED, chunk(b"x" * 1_000_000) * 9 + b"f4240\r\n", "chunked"),
+    ],
+    ids=str,
+)
+def test_what_the_log_says_of_a_body_that_cannot_be_read(
+    stack: Stack, delivery: Delivery, length: str, body: bytes, reason: str
+) -> None:
+    before = len(stack.vercel.log)
+    with connect(stack) as client:
+        client.sendall(head(delivery, length) + body)
+        client.shutdown(socket.SHUT_WR)
+        assert answer(client)[0] >= 400
+    assert until(lambda: any(f'"reason":"{reason}"' in line for line in stack.vercel.log[before:]))
 
 
 LONG = "x" * 70_000
