@@ -294,7 +294,7 @@ def test_clients_that_stop_and_stay_are_let_go(stack: Stack, delivery: Delivery)
     received = {where: rest() for where, rest in waiting.items()}
     assert received["in the body"].split(b" ")[1] == b"408"
     assert received["in a chunk"].split(b" ")[1] == b"408"
-    assert sum('"reason":"silent"' in line for line in stack.vercel.log) == 2
+    assert until(lambda: sum('"reason":"silent"' in line for line in stack.vercel.log) == 2)
     assert received["in the headers"] == received["before the request"] == b""
     assert stack.vercel.output == ""
 
