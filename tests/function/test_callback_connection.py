@@ -1,6 +1,7 @@
 """Answers as servers out there give them, on sockets of our own: none may be another's."""
 
 import ctypes
+import io
 import json
 import os
 import socket
@@ -21,6 +22,10 @@ from lib.errors import CallbackRefused, CallbackUnavailable
 from lib.settings import origin
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: %08d\r\n\r\n"
+BODY = b"x" * (io.DEFAULT_BUFFER_SIZE - len(HEAD % 0))
+BUFFERFUL = HEAD % len(BODY) + BODY
+"""What follows it in one TLS record is left where nobody sees it but who reads on."""
 BROKEN = b"HTTP/1.1 500 Broken\r\nContent-Length: 0\r\n\r\n"
 SO_ATTACH_FILTER = 26
 
@@ -235,6 +240,8 @@ def context(
         b"HTTP/1.1 200 OK\r\nContent-Length: 200000\r\n\r\n" + b"x" * 200_000,
         b"HTTP/1.1 200 OK\r\nContent-Length: 300000\r\n\r\n" + OK * 5000,
         b"HTTP/1.1 200 OK\r\n\r\n" + OK,
+        BUFFERFUL + OK,
+        OK.ljust(io.DEFAULT_BUFFER_SIZE, b"x") + OK,
     ],
     ids=lambda first: f"{first[15:55]!r}+{len(first)}",
 )

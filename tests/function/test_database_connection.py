@@ -25,6 +25,7 @@ FAULTS = [
         "connections exceeded",
     ),
     (AT + "SSL error: certificate verify failed", "certificate verify failed"),
+    (AT + "SSL error: tlsv13 alert certificate required", "certificate"),
     (
         AT + 'server certificate for "*.neon.tech" does not match host name "db.test"',
         "does not match host name",
