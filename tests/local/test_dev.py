@@ -188,8 +188,12 @@ def project() -> Iterator[Path]:
     shutil.copytree(ROOT, folder, ignore=ignored)
     yield folder
     shutil.rmtree(closed)
-    digest = hashlib.sha256(str(folder).encode()).hexdigest()[:8]
-    shutil.rmtree(f"/var/tmp/modelriver-{digest}", ignore_errors=True)
+    shutil.rmtree(rows_outside(folder), ignore_errors=True)
+
+
+def rows_outside(project: Path) -> Path:
+    """Where a project's rows are kept if Postgres, as another user, cannot get into it."""
+    return Path(f"/var/tmp/modelriver-{hashlib.sha256(str(project).encode()).hexdigest()[:8]}")
 
 
 def test_where_a_newcomer_may_start_it(project: Path, options: list[str], tmp_path: Path) -> None:
@@ -220,7 +224,7 @@ def test_where_a_newcomer_may_start_it(project: Path, options: list[str], tmp_pa
 def test_an_embedded_postgres_that_dies_is_started_again(project: Path, options: list[str]) -> None:
     with make_dev(*options, directory=project, environment=clean()) as server:
         assert server.stdout
-        folders = [*Path("/var/tmp").glob("modelriver-*"), project / ".local" / "postgres"]
+        folders = [rows_outside(project), project / ".local" / "postgres"]
         files = [each / "data" / "postmaster.pid" for each in folders]
         (process_id,) = [int(each.read_text().split()[0]) for each in files if each.exists()]
         os.kill(process_id, signal.SIGKILL)
