@@ -48,7 +48,7 @@ _CONNECT_FAULTS = (
     "password authentication failed", "no password supplied", "not permitted to log in",
     "permission denied for database", "not currently accepting", "unsupported startup parameter",
     "invalid port number", "invalid integer value", "acquire permit", "too many clients",
-    "too many connections", "too many", "no more connections allowed", "connections exceeded",
+    "too many connections", "no more connections allowed", "connections exceeded",
     "slots are reserved", "server down", "starting up", "not yet accepting", "shutting down",
     "recovery mode", "query_wait_timeout", 'database "" does not exist', 'role "" does not exist',
     "failed to resolve host", "translate host name",

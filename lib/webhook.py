@@ -78,7 +78,7 @@ class Webhook:
             self._database = Database(database_url(environment))
         except errors.Misconfigured as error:
             self.misconfigured = error.reason
-            _logger.log(error.level, "%s", dump({"outcome": error.outcome, "reason": error.reason}))
+            _logger.log(error.level, dump({"outcome": error.outcome, "reason": error.reason}))
 
     def receive(self, headers: Mapping[str, str], read_body: Callable[[], bytes]) -> Answer:
         """Do all that the sender waits for. `headers` has names in lower case. Never raises."""
@@ -100,7 +100,7 @@ class Webhook:
             except errors.DeliveryError as error:
                 answer.details["note"] = error.reason
         entry = {"outcome": answer.outcome, **answer.details, "ms": answer.milliseconds}
-        _logger.log(answer.level, "%s", dump(entry))
+        _logger.log(answer.level, dump(entry))
 
     def close(self) -> None:
         """Close the connections that are kept."""

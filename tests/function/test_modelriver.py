@@ -61,13 +61,12 @@ def chunk(data: bytes, size: str | None = None) -> bytes:
 
 def test_health(stack: Stack) -> None:
     for method in ("GET", "HEAD"):
-        connection = HTTPConnection("127.0.0.1", stack.vercel.port, timeout=10)
-        connection.request(method, PATH)
-        response = connection.getresponse()
-        assert response.status == 200
-        assert response.headers["Content-Length"] == str(len(b'{"status":"ok"}'))
-        assert response.read() == (b'{"status":"ok"}' if method == "GET" else b"")
-        connection.close()
+        with connect(stack) as client, client.makefile("rb") as received:
+            client.sendall(f"{method} {PATH} HTTP/1.0\r\n\r\n".encode())
+            head, _, body = received.read().partition(b"\r\n\r\n")
+        assert b" 200 " in head.splitlines()[0]
+        assert b"Content-Length: 15" in head
+        assert body == (b'{"status":"ok"}' if method == "GET" else b"")
 
 
 @contextmanager

@@ -119,6 +119,22 @@ def test_a_redelivery_knows_from_the_row_that_it_was_called_back(
     assert len(river.callbacks) == 1
 
 
+@pytest.mark.parametrize("change", [{"type": "other"}, {"callback_url": None}])
+def test_what_nobody_waits_for_is_ignored(
+    webhook: Webhook, river: ModelRiver, rows: Connection, change: dict[str, Json]
+) -> None:
+    answer = receive(webhook, river, {**aged(river, 0), **change})
+    assert (answer.status, answer.outcome) == (200, "ignored")
+    assert rows.execute("SELECT FROM ai_content").fetchall() == []
+
+
+def test_what_is_closed_takes_no_more(webhook: Webhook, river: ModelRiver) -> None:
+    webhook.close()
+    assert receive(webhook, river, aged(river, 0)).status == 503
+    failed = {**aged(river, 0), "ai_response": None, "error": "no model"}
+    assert receive(webhook, river, failed).status == 500
+
+
 def test_a_callback_url_that_a_stranger_put_there_first_silences_nobody(
     webhook: Webhook, river: ModelRiver
 ) -> None:
