@@ -51,7 +51,7 @@ class Callbacks:
     def connect_ahead(self) -> None:
         """Open a connection to each origin in the background, for the first callback to take."""
         for each in self._origins:  # by a request without a key: the library has no other way
-            request = requests.Request("HEAD", f"{each}/").prepare()
+            request = requests.Request("HEAD", each).prepare()
             self._ahead.append(self._threads.submit(self._exchange, request))
 
     def pinned(self, url: str) -> str | None:
@@ -87,7 +87,7 @@ class Callbacks:
 
     def close(self) -> None:
         """Close the connections that are kept, for good."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._threads.shutdown(wait=False)
         self._adapter.close()
 
     def _post(self, url: str, body: str) -> int | str:

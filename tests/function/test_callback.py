@@ -49,7 +49,7 @@ def test_what_may_pass_is_unavailable(callbacks: Callbacks, status: int) -> None
 
 
 @responses.activate
-@pytest.mark.parametrize("status", [400, 404, 410, 413, 422])
+@pytest.mark.parametrize("status", [300, 400, 404, 410, 413, 422])
 def test_what_stays_is_refused(callbacks: Callbacks, status: int) -> None:
     responses.post(URL, status=status)
     with pytest.raises(CallbackRefused, match=f"HTTP {status}"):

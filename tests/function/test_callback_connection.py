@@ -10,15 +10,19 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from contextvars import ContextVar
 from pathlib import Path
+from typing import Any
 
 import certifi
 import pytest
+import requests
 import trustme
 
 from lib import callback, callback_connection
 from lib.callback import Callbacks
 from lib.errors import CallbackRefused, CallbackUnavailable
+from lib.local.until import until
 from lib.settings import origin
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
@@ -148,7 +152,7 @@ def test_an_informational_answer_alone_is_no_answer(serve: Serve, statuses: tupl
 
 def test_no_answer_is_waited_for_longer_than_told(serve: Serve) -> None:
     server, callbacks = serve(lambda *_: None)
-    with pytest.raises(CallbackUnavailable, match="no answer in time"):
+    with pytest.raises(CallbackUnavailable, match=r"^no answer in time$"):
         callbacks.send(server.url, {}, timeout=0.3)
 
 
@@ -274,6 +278,56 @@ def test_an_answer_that_comes_too_late_is_nobodys(
         callbacks.send(server.url, {"first": True}, timeout=10)
     with pytest.raises(CallbackUnavailable, match="HTTP 500"):
         callbacks.send(server.url, {"first": False}, timeout=10)
+
+
+def test_a_callback_that_is_given_up_before_its_turn_is_not_sent(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(callback, "MAX_CONCURRENT", 1)
+    given_up = threading.Event()
+
+    def answer(client: socket.socket, _: int) -> None:
+        given_up.wait(10)
+        client.sendall(OK)
+
+    server, callbacks = serve(answer)
+    first = threading.Thread(target=callbacks.send, args=(server.url, {"n": 1}, 10))
+    first.start()
+    assert until(lambda: server.requests)
+    with pytest.raises(CallbackUnavailable):
+        callbacks.send(server.url, {"n": 2}, timeout=0.1)
+    given_up.set()
+    first.join()
+    callbacks.send(server.url, {"n": 3}, timeout=10)
+    assert server.requests == [{"n": 1}, {"n": 3}]
+
+
+def test_what_is_closed_keeps_no_connection_and_takes_no_callback(serve: Serve) -> None:
+    server, callbacks = serve(in_turn(OK))
+    callbacks.send(server.url, {}, timeout=10)
+    callbacks.close()
+    assert until(lambda: server.connections[0].fileno() == -1)
+    with pytest.raises(RuntimeError):
+        callbacks.send(server.url, {}, timeout=10)
+
+
+request_id: ContextVar[str] = ContextVar("request_id")
+
+
+def test_a_callback_belongs_to_its_request(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On whatever thread it is sent: Vercel files metrics by a context variable of its own."""
+    seen: list[str | None] = []
+    original = requests.adapters.HTTPAdapter.send
+
+    def send(*arguments: Any, **options: Any) -> requests.Response:
+        seen.append(request_id.get(None))
+        return original(*arguments, **options)
+
+    monkeypatch.setattr(requests.adapters.HTTPAdapter, "send", send)
+    server, callbacks = serve(in_turn(OK))
+    request_id.set("r-1")
+    callbacks.send(server.url, {}, timeout=10)
+    assert seen == ["r-1"]
 
 
 def test_a_slow_answer_is_waited_for(serve: Serve) -> None:

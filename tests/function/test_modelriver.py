@@ -223,7 +223,13 @@ def test_two_requests_on_one_socket(stack: Stack, delivery: Delivery) -> None:
     assert stored(stack, delivery)
 
 
+def cut_short(stack: Stack) -> int:
+    """How many deliveries the log says this of, so far."""
+    return sum('"reason":"cut short"' in line for line in stack.vercel.log)
+
+
 def test_half_a_body_and_gone(stack: Stack, delivery: Delivery) -> None:
+    before = cut_short(stack)
     with connect(stack) as client:
         client.sendall(head(delivery, f"Content-Length: {len(delivery.body)}") + delivery.body[:99])
         client.shutdown(socket.SHUT_WR)
@@ -234,6 +240,7 @@ def test_half_a_body_and_gone(stack: Stack, delivery: Delivery) -> None:
         client.sendall(head(delivery, "Transfer-Encoding: chunked") + b"3\r\nab")
         client.shutdown(socket.SHUT_WR)
         assert answer(client)[0] == 400
+    assert until(lambda: cut_short(stack) == before + 3)
     assert not stored(stack, delivery)
 
 
@@ -248,15 +255,12 @@ def is_read(client: socket.socket) -> bool:
 
 
 def test_half_a_body_and_reset(stack: Stack, delivery: Delivery) -> None:
-    def cut_short() -> int:
-        return sum('"reason":"cut short"' in line for line in stack.vercel.log)
-
-    before = cut_short()
+    before = cut_short(stack)
     with connect(stack) as client:
         client.sendall(head(delivery, f"Content-Length: {len(delivery.body)}") + delivery.body[:99])
         assert until(lambda: is_read(client))
         client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
-    assert until(lambda: cut_short() == before + 1)
+    assert until(lambda: cut_short(stack) == before + 1)
 
 
 def test_gone_before_the_answer(stack: Stack, delivery: Delivery) -> None:
