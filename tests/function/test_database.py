@@ -7,13 +7,16 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import psycopg
 import pytest
+from psycopg.rows import TupleRow
 
 from lib import database as module
 from lib.content import AiContent, to_row
-from lib.database import Database
+from lib.database import MAX_CONNECTIONS, Database
+from lib.database_connection import BoundedConnection
 from lib.errors import DatabaseUnavailable, Misconfigured, RecordRefused
 from lib.event import AiGenerated
 from lib.jsontext import Json
@@ -37,6 +40,10 @@ ROW = to_row(
     )
 )
 """By way of `to_row`, so that a column which an owner adds needs no change here."""
+
+OTHERS = "SELECT FROM pg_stat_activity WHERE datname = %s AND pid <> pg_backend_pid()"
+"""All connections to a database but the one that asks."""
+CUT_OFF = OTHERS.replace("SELECT", "SELECT pg_terminate_backend(pid)")
 
 
 def soon(seconds: float = 10) -> float:
@@ -297,18 +304,48 @@ def test_a_kept_connection_that_has_become_read_only_is_given_up(
     with pytest.raises(DatabaseUnavailable, match="25006"):
         kept.save(ROW, soon())
     # The pool replaces what failed at once, with one that is as old when it is first used.
-    there = "SELECT FROM pg_stat_activity WHERE datname = %s AND pid <> pg_backend_pid()"
-    assert until(lambda: rows.execute(there, [database]).rowcount == 1)
+    assert until(lambda: rows.execute(OTHERS, [database]).rowcount == 1)
     rows.execute("SET default_transaction_read_only = off")
     rows.execute(f'ALTER DATABASE "{database}" RESET default_transaction_read_only'.encode())
     assert kept.save(ROW, soon()).is_new
     kept.close()
 
 
-def test_without_the_schema(postgres: Postgres, empty_database: str) -> None:
+@pytest.fixture
+def tries(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Each statement that is sent from now on."""
+    sent: list[str] = []
+    original = BoundedConnection.run
+
+    def run(self: BoundedConnection, statement: str, *arguments: Any) -> TupleRow | None:
+        sent.append(statement)
+        return original(self, statement, *arguments)
+
+    monkeypatch.setattr(BoundedConnection, "run", run)
+    return sent
+
+
+def test_without_the_schema(postgres: Postgres, empty_database: str, tries: list[str]) -> None:
+    """Another try would change nothing."""
     kept = Database(postgres.url(empty_database))
     with pytest.raises(DatabaseUnavailable, match="42P01"):
         kept.save(ROW, soon())
+    assert len(tries) == 1
+    kept.close()
+
+
+def test_one_dead_connection_tells_of_the_others(
+    postgres: Postgres, database: str, rows: Connection, tries: list[str]
+) -> None:
+    """Where they died in silence, each would cost five seconds."""
+    kept = Database(postgres.url(database))
+    taken = [kept._pool.getconn(10) for _ in range(MAX_CONNECTIONS)]  # noqa: SLF001
+    for connection in taken:
+        kept._pool.putconn(connection)  # noqa: SLF001
+    rows.execute(CUT_OFF, [database])
+    assert until(lambda: rows.execute(OTHERS, [database]).rowcount == 0)
+    assert kept.save(ROW, soon()).is_new
+    assert len(tries) == 2
     kept.close()
 
 
@@ -475,10 +512,6 @@ def test_all_kept_connections_dead_at_once(
         for round_number in range(3):
             wide = [replace(ROW, channel_id=f"{round_number}-{n}") for n in range(40)]
             list(threads.map(lambda row: kept.save(row, soon()), wide))
-            rows.execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-                " WHERE datname = %s AND pid <> pg_backend_pid()",
-                [database],
-            )
+            rows.execute(CUT_OFF, [database])
     assert kept.save(ROW, soon()).is_new
     assert len(rows.execute("SELECT FROM ai_content").fetchall()) == 121
