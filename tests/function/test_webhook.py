@@ -135,6 +135,24 @@ def test_what_is_closed_takes_no_more(webhook: Webhook, river: ModelRiver) -> No
     assert receive(webhook, river, failed).status == 500
 
 
+def test_a_redelivery_is_called_back_with_what_was_stored_and_to_where_it_was(
+    webhook: Webhook, river: ModelRiver
+) -> None:
+    first = aged(river, 0)
+    channel = str(first["channel_id"])
+    river.planned[channel].append(Treatment(status=401))
+    assert receive(webhook, river, first).status == 503
+    altered = river.event(
+        {"title": "altered"}, channel_id=channel, callback_url=river.callback_url("other")
+    )
+    assert receive(webhook, river, altered).outcome == "called_back"
+    assert river.callbacks_for("other") == []
+    callback = river.callbacks_for(channel)[-1]
+    data = callback.content["data"]
+    assert isinstance(data, dict)
+    assert data["title"] == "t"
+
+
 def test_a_callback_url_that_a_stranger_put_there_first_silences_nobody(
     webhook: Webhook, river: ModelRiver
 ) -> None:
