@@ -325,6 +325,38 @@ def tries(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return sent
 
 
+def test_a_fresh_connection_that_is_read_only_is_given_up_too(
+    postgres: Postgres, database: str, rows: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in the seconds after a failover, while a name still stands for the old primary."""
+    rows.execute(f'ALTER DATABASE "{database}" SET default_transaction_read_only = on'.encode())
+    rows.execute("SET default_transaction_read_only = off")
+
+    def pause(_: float) -> None:
+        rows.execute(f'ALTER DATABASE "{database}" RESET default_transaction_read_only'.encode())
+
+    kept = Database(postgres.url(database))
+    monkeypatch.setattr(module, "PAUSES", (0.5,))
+    with pytest.raises(DatabaseUnavailable, match="25006"):  # and not that time is up
+        kept.save(ROW, soon(0.4))
+    kept.close()
+    kept = Database(postgres.url(database))
+    monkeypatch.setattr(time, "sleep", pause)
+    assert kept.save(ROW, soon()).is_new
+    kept.close()
+
+
+def test_where_all_connections_are_in_use_no_fault_is_named(
+    postgres: Postgres, database: str
+) -> None:
+    kept = Database(postgres.url(database))
+    for _ in range(MAX_CONNECTIONS):
+        kept._pool.getconn(10)  # noqa: SLF001
+    with pytest.raises(DatabaseUnavailable, match=r"^PoolTimeout$"):
+        kept.save(ROW, soon(0.1))
+    kept.close()
+
+
 def test_without_the_schema(postgres: Postgres, empty_database: str, tries: list[str]) -> None:
     """Another try would change nothing."""
     kept = Database(postgres.url(empty_database))

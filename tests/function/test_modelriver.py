@@ -186,6 +186,7 @@ def test_chunked_byte_by_byte(stack: Stack, delivery: Delivery) -> None:
     [
         b"zz\r\nabc\r\n0\r\n\r\n",
         b"\r\n\r\n",
+        b"3X\r\nabc\r\n0\r\n\r\n",
         b"-3\r\nabc\r\n0\r\n\r\n",
         b"3\r\nabcdef\r\n0\r\n\r\n",
         b"0x3\r\nabc\r\n0\r\n\r\n",

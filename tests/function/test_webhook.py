@@ -6,12 +6,14 @@ import os
 import re
 import time
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 
 from lib import content
 from lib import webhook as module
+from lib.callback import failure, success
 from lib.jsontext import Json
 from lib.local.database import Connection
 from lib.local.standins.modelriver import ModelRiver, Treatment
@@ -87,7 +89,7 @@ def test_who_cannot_be_told_gets_a_503_all_the_same(severed: Webhook, river: Mod
     assert receive(severed, river, aged(river, 200)).status == 503
 
 
-@pytest.mark.parametrize(("status", "answered"), [(404, 200), (401, 503)])
+@pytest.mark.parametrize(("status", "answered"), [(200, 200), (404, 200), (401, 503)])
 def test_a_refused_record_is_over_once_modelriver_knows(
     webhook: Webhook, river: ModelRiver, rows: Connection, status: int, answered: int
 ) -> None:
@@ -96,7 +98,8 @@ def test_a_refused_record_is_over_once_modelriver_knows(
     answer = receive(webhook, river, aged(river, 0))
     assert answer.status == answered
     assert (answer.content == {"received": True}) == (answered == 200)
-    assert [each.content["error"] for each in river.callbacks] == ["processing_failed"]
+    assert answer.details.get("told") is (True if status == 200 else None)
+    assert [each.content for each in river.callbacks] == [failure(module.NOT_STORED)]
 
 
 def test_a_note_that_fails_does_not_fail_the_delivery(
@@ -126,6 +129,52 @@ def test_what_nobody_waits_for_is_ignored(
     answer = receive(webhook, river, {**aged(river, 0), **change})
     assert (answer.status, answer.outcome) == (200, "ignored")
     assert rows.execute("SELECT FROM ai_content").fetchall() == []
+
+
+def test_who_waits_is_told_that_the_ai_failed(webhook: Webhook, river: ModelRiver) -> None:
+    failed = {**aged(river, 0), "ai_response": None, "error": "no model"}
+    answer = receive(webhook, river, failed)
+    assert (answer.status, answer.outcome, answer.details["told"]) == (200, "ai_failed", True)
+    assert [each.content for each in river.callbacks] == [failure("The AI request failed.")]
+
+
+def test_the_callback_carries_the_row(
+    webhook: Webhook, river: ModelRiver, rows: Connection
+) -> None:
+    assert receive(webhook, river, aged(river, 0)).outcome == "called_back"
+    (row,) = rows.execute("SELECT id::text FROM ai_content").fetchall()
+    (callback,) = river.callbacks
+    data = callback.content["data"]
+    assert isinstance(data, dict)
+    saved_at = str(data["saved_at"])
+    assert callback.content == success(str(row["id"]), saved_at, "ai_content", {"title": "t"})
+    assert abs(datetime.fromisoformat(saved_at).timestamp() - time.time()) < 300
+
+
+def test_a_callback_that_fails_is_noted(
+    webhook: Webhook, river: ModelRiver, rows: Connection
+) -> None:
+    river.treatment = Treatment(status=404)
+    payload = aged(river, 0)
+    assert receive(webhook, river, payload).outcome == "callback_refused"
+    (row,) = rows.execute("SELECT callback_error FROM ai_content").fetchall()
+    assert row["callback_error"] == "callback_refused: HTTP 404"
+    assert receive(webhook, river, payload).outcome == "known"
+
+
+def test_what_is_misconfigured_is_named_at_each_delivery(river: ModelRiver) -> None:
+    answer = receive(Webhook({}), river, aged(river, 0))
+    assert (answer.status, answer.outcome) == (500, "misconfigured")
+    assert answer.details == {"reason": "MODELRIVER_WEBHOOK_SECRET is missing"}
+
+
+def test_a_callback_is_not_waited_for_when_the_answer_is_due(
+    webhook: Webhook, river: ModelRiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "ANSWER_WITHIN", 2.0)
+    river.treatment = Treatment(delay=5)
+    answer = receive(webhook, river, aged(river, 0))
+    assert (answer.status, answer.details["reason"]) == (503, "no answer in time")
 
 
 def test_what_is_closed_takes_no_more(webhook: Webhook, river: ModelRiver) -> None:
