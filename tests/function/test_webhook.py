@@ -177,6 +177,12 @@ def test_a_callback_is_not_waited_for_when_the_answer_is_due(
     assert (answer.status, answer.details["reason"]) == (503, "no answer in time")
 
 
+def test_a_timestamped_signature_is_as_good(webhook: Webhook, river: ModelRiver) -> None:
+    delivery = river.sign(aged(river, 0), "timestamped")
+    headers = {name.lower(): value for name, value in delivery.headers.items()}
+    assert webhook.receive(headers, lambda: delivery.body).status == 200
+
+
 def test_what_is_closed_takes_no_more(webhook: Webhook, river: ModelRiver) -> None:
     webhook.close()
     assert receive(webhook, river, aged(river, 0)).status == 503

@@ -24,6 +24,7 @@ ROOMS = {
 """By the path of each file of the function's, its name."""
 TESTED_BY = {
     "callback": ["callback", "callback_connection"],
+    "callback_connection": ["callback_connection", "callback"],
     "errors": ["webhook", "modelriver"],
     "database_connection": ["database_connection", "database"],
 }
