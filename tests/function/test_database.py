@@ -336,10 +336,11 @@ def test_a_fresh_connection_that_is_read_only_is_given_up_too(
         rows.execute(f'ALTER DATABASE "{database}" RESET default_transaction_read_only'.encode())
 
     kept = Database(postgres.url(database))
-    monkeypatch.setattr(module, "PAUSES", (0.5,))
-    with pytest.raises(DatabaseUnavailable, match="25006"):  # and not that time is up
-        kept.save(ROW, soon(0.4))
+    monkeypatch.setattr(module, "PAUSES", (60,))
+    with pytest.raises(DatabaseUnavailable, match="25006"):  # a pause that is too long is not made
+        kept.save(ROW, soon())
     kept.close()
+    monkeypatch.setattr(module, "PAUSES", (0.5,))
     kept = Database(postgres.url(database))
     monkeypatch.setattr(time, "sleep", pause)
     assert kept.save(ROW, soon()).is_new
