@@ -124,8 +124,6 @@ class handler(BaseHTTPRequestHandler):  # noqa: N801 - Vercel looks for this ver
     def log_request(self, *_: object, **__: object) -> None:
         """Nothing: a delivery has its own log line, and a URL may hold a bypass secret."""
 
-    log_error = log_request  # it would quote whatever a stranger sent
-
 
 runtime.spare(handler)
 

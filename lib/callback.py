@@ -106,7 +106,7 @@ class Callbacks:
         try:
             self._authorities.result()
             # Not by way of a Session, which would follow a redirect half of the way.
-            with self._adapter.send(request, stream=True, timeout=timeout) as response:
+            with self._adapter.send(request, timeout=timeout) as response:
                 with contextlib.suppress(*_FAULTS):
                     response.raw.read(MAX_ANSWER)  # read to its end, the connection can be kept
                 return response.status_code

@@ -92,10 +92,9 @@ class BoundedConnection(psycopg.Connection[TupleRow]):
                 self.close()
             raise
 
-    def wait[T](self, gen: PQGen[T], interval: float = 0.1, timeout: float | None = None) -> T:
-        # Without a timeout, a frozen server or a pooler without a server would hold us for minutes.
-        remaining = self._give_up_at - time.monotonic() if timeout is None else timeout
-        return super().wait(gen, interval, remaining)
+    def wait[T](self, gen: PQGen[T], *_: object, **__: object) -> T:
+        # psycopg waits for minutes for a frozen server, or for a pooler that has no server.
+        return super().wait(gen, timeout=self._give_up_at - time.monotonic())
 
 
 def fate(error: psycopg.Error) -> Fate:
