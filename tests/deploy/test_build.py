@@ -189,6 +189,7 @@ def test_routes_and_headers(
     try:
         process.wait_for(lambda: process.listens(port), "vercel dev", server, tmp_path / "dev.log")
         paths = ["/api/modelriver", "/webhooks/modelriver", "/api/webhooks/modelriver"]
+        assert get(port, paths[0])[0] == 200  # for which it first installs what the function needs
         for path in paths:
             payload = modelriver.event({"title": path}, channel_id=str(uuid.uuid4()))
             url = f"http://127.0.0.1:{port}{path}"
@@ -213,7 +214,7 @@ def test_routes_and_headers(
 
 
 def get(port: int, path: str) -> tuple[int, dict[str, str], bytes]:
-    connection = HTTPConnection("127.0.0.1", port, timeout=30)
+    connection = HTTPConnection("127.0.0.1", port, timeout=300)
     connection.request("GET", path)
     response = connection.getresponse()
     headers = {name.lower(): value for name, value in response.headers.items()}
