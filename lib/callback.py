@@ -91,7 +91,7 @@ class Callbacks:
         self._adapter.close()
 
     def _post(self, url: str, body: str) -> int | str:
-        wait(self._ahead, CONNECT_TIMEOUT)  # the rest of a handshake is shorter than a new one
+        wait(self._ahead, CONNECT_TIMEOUT)  # whose connection is free to take once it is answered
         request = self._request.copy()
         request.url = url
         request.prepare_body(body.encode(), files=None)

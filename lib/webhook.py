@@ -157,7 +157,8 @@ class Webhook:
             with answer.step("save"):
                 return self._database.save(to_row(event), save_by)
         except errors.RecordRefused:
-            self._tell(event, NOT_STORED, answer)
+            with contextlib.suppress(errors.CallbackRefused):  # it is over, told or not
+                self._tell(event, NOT_STORED, answer)
             raise
         except errors.DatabaseUnavailable:
             age = event.age(time.time())

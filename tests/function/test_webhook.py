@@ -92,14 +92,28 @@ def test_who_cannot_be_told_gets_a_503_all_the_same(severed: Webhook, river: Mod
     assert receive(severed, river, aged(river, 200)).status == 503
 
 
-@pytest.mark.parametrize(("status", "answered"), [(200, 200), (404, 200), (401, 503)])
+@pytest.mark.parametrize(
+    ("status", "answered", "outcome", "reason"),
+    [
+        (200, 200, "record_refused", "23514"),
+        (404, 200, "record_refused", "23514"),
+        (401, 503, "callback_unavailable", "HTTP 401"),
+    ],
+)
 def test_a_refused_record_is_over_once_modelriver_knows(
-    webhook: Webhook, river: ModelRiver, rows: Connection, status: int, answered: int
+    webhook: Webhook,
+    river: ModelRiver,
+    rows: Connection,
+    status: int,
+    answered: int,
+    outcome: str,
+    reason: str,
 ) -> None:
     rows.execute("ALTER TABLE ai_content ADD CHECK (title <> 't')")
     river.treatment = Treatment(status=status)
     answer = receive(webhook, river, aged(river, 0))
     assert answer.status == answered
+    assert (answer.outcome, answer.details["reason"]) == (outcome, reason)
     assert (answer.content == {"received": True}) == (answered == 200)
     assert answer.details.get("told") is (True if status == 200 else None)
     assert [each.content for each in river.callbacks] == [failure(module.NOT_STORED)]
