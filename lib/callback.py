@@ -91,7 +91,7 @@ class Callbacks:
         self._adapter.close()
 
     def _post(self, url: str, body: str) -> int | str:
-        wait(self._ahead, CONNECT_TIMEOUT)  # whose connection is free to take once it is answered
+        wait(self._ahead, CONNECT_TIMEOUT)  # a HEAD's connection is free once that is answered
         request = self._request.copy()
         request.url = url
         request.prepare_body(body.encode(), files=None)

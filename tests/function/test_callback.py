@@ -303,49 +303,27 @@ def test_authorities_are_loaded_once_and_connections_are_kept(
 ) -> None:
     """On a warm instance: no look-up, no handshake, no loading of authorities."""
     done: list[str] = []
-    look_up = socket.getaddrinfo
+    load, look_up = ssl.SSLContext.load_verify_locations, socket.getaddrinfo
+
+    def loaded(*arguments: Any) -> None:
+        time.sleep(0.3)  # in which a callback that did not wait would be refused, and try again
+        load(*arguments)
+        done.append("loading")
 
     def counted(*arguments: Any, **options: Any) -> Any:
         done.append("look-up")
         return look_up(*arguments, **options)
 
-    def authority() -> str:
-        done.append("loading")
-        return str(tls.authority)
-
+    monkeypatch.setattr(certifi, "where", lambda: str(tls.authority))
+    monkeypatch.setattr(ssl.SSLContext, "load_verify_locations", loaded)
     monkeypatch.setattr(socket, "getaddrinfo", counted)
-    monkeypatch.setattr(certifi, "where", authority)
     kept = Callbacks("mr-key", {tls.origin})
     for _ in range(5):
         kept.send(tls.origin, {}, timeout=5)
     kept.close()
     assert tls.keys == ["Bearer mr-key"] * 5
-    assert sorted(done) == ["loading", "look-up"]
+    assert done == ["loading", "look-up"]
     assert tls.handshakes == 1
-
-
-def test_no_callback_connects_before_the_authorities_are_loaded(
-    tls: Tls, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    done: list[str] = []
-    load, look_up = ssl.SSLContext.load_verify_locations, socket.getaddrinfo
-
-    def slowly(context: ssl.SSLContext, file: str) -> None:
-        time.sleep(0.3)  # in which a callback that did not wait would be refused, and try again
-        load(context, file)
-        done.append("loaded")
-
-    def noted(*arguments: Any, **options: Any) -> Any:
-        done.append("look-up")
-        return look_up(*arguments, **options)
-
-    monkeypatch.setattr(certifi, "where", lambda: str(tls.authority))
-    monkeypatch.setattr(ssl.SSLContext, "load_verify_locations", slowly)
-    monkeypatch.setattr(socket, "getaddrinfo", noted)
-    kept = Callbacks("mr-key", {tls.origin})
-    kept.send(tls.origin, {}, timeout=5)
-    kept.close()
-    assert done == ["loaded", "look-up"]
 
 
 def test_the_first_callback_takes_the_connection_that_is_opened_ahead(
