@@ -22,7 +22,7 @@ with runtime.quick_start():
 MAX_BODY = 4_718_592  # bytes: what Vercel lets in (https://vercel.com/docs/functions/limitations)
 MAX_READ = 2 * MAX_BODY  # before a 413: a client that is cut off while sending reads no answer
 MAX_LINE = 8192  # bytes of a line between chunks
-HEADERS = {405: ("Allow", "GET, HEAD, POST"), 503: ("Retry-After", "5")}  # seconds
+HEADERS = {405: ("Allow", "GET, HEAD, POST"), 503: ("Retry-After", "5")}  # Retry-After in seconds
 
 
 class handler(BaseHTTPRequestHandler):  # noqa: N801 - Vercel looks for this very text

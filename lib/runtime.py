@@ -1,7 +1,7 @@
 """Takes away what a start wastes, and what Vercel's Python runtime wastes on each request.
 
-A request gets the same with it and without. Where the runtime is not made as `vercel-runtime` 0.23
-and 0.24 are, this does nothing, and tests/function/test_runtime.py says so.
+A request gets the same with it and without. What leans on `vercel-runtime`, as 0.23 and 0.24 are
+made, does nothing where it is made otherwise; tests/function/test_runtime.py says so.
 """
 
 import contextlib

@@ -18,7 +18,7 @@ from lib.jsontext import find_member
 
 # Seconds. A signature that covers the channel is taken at any age, since a replay does nothing. To
 # one that does not, another channel could be added; it may be as old as ModelRiver's last attempt,
-# 3 h 43 min after the first, which need not be signed anew.
+# 3 h 43 min after the first, which need not be signed anew. The documented scheme tells no age.
 MAX_AGE = 4 * 3600
 MAX_AHEAD = 300  # seconds that the sender's clock may be ahead
 STALE = "signed too long ago, or ahead of our clock"
