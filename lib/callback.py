@@ -85,11 +85,6 @@ class Callbacks:
         if not 200 <= answered < 300:
             raise CallbackRefused(f"HTTP {answered}")
 
-    def close(self) -> None:
-        """Close the connections that are kept, for good."""
-        self._threads.shutdown(wait=False)
-        self._adapter.close()
-
     def _post(self, url: str, body: str) -> int | str:
         wait(self._ahead, CONNECT_TIMEOUT)  # a HEAD's connection is free once that is answered
         request = self._request.copy()
@@ -119,13 +114,13 @@ class _Adapter(HTTPAdapter):
 
     def __init__(self, tls: ssl.SSLContext) -> None:
         super().__init__(
-            max_retries=_Retry(
+            max_retries=urllib3.Retry(
                 total=2,
                 read=1,
                 allowed_methods={"POST"},  # task_id tells ModelRiver that it is the same
-                status_forcelist={408, 425, 429, *range(500, 600)},
+                status_forcelist={408, 425, *range(500, 600)},
                 backoff_factor=0.2,
-                retry_after_max=2,
+                respect_retry_after_header=False,  # ModelRiver's own redelivery waits long enough
                 raise_on_status=False,
             )
         )
@@ -135,15 +130,6 @@ class _Adapter(HTTPAdapter):
 
     def cert_verify(self, *_: object) -> None:
         """Nothing: the context does, and this would load the authorities for each connection."""
-
-
-class _Retry(urllib3.Retry):
-    def get_retry_after(self, response: urllib3.BaseHTTPResponse) -> float | None:
-        """None, for our own pause, where what the answer says makes no sense."""
-        try:
-            return super().get_retry_after(response)
-        except (urllib3.exceptions.InvalidHeader, ValueError, OverflowError):
-            return None
 
 
 def success(record_id: str, saved_at: str, table: str, ai_data: Json) -> dict[str, Json]:

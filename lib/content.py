@@ -38,6 +38,19 @@ class AiContent:
     callback_url: str
 
 
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A row as it stands in Postgres."""
+
+    id: str
+    saved_at: str  # ISO 8601 in UTC, with milliseconds
+    callback_url: str
+    called_back: bool
+    callback_error: str | None
+    is_new: bool
+    stored_ai_data: Json  # of a row that was there before, what it holds; None for a new one
+
+
 def to_row(event: AiGenerated) -> AiContent:
     """The row for an event, filled as ModelRiver's reference implementation for Neon does.
 
@@ -56,7 +69,7 @@ def to_row(event: AiGenerated) -> AiContent:
         metadata=dump(customer | _told_of_the_model(event.meta)),
         channel_id=event.channel_id,
         event_name=event.event,
-        ai_data=dump(event.ai_result),
+        ai_data=dump([[event.ai_result]])[2:-2],  # as deep as in a callback
         callback_url=event.callback_url,
     )
 

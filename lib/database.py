@@ -9,21 +9,26 @@ a statement, and each brings what it needs: the table's schema, and times as tex
 import logging
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import fields
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import TupleRow
 from psycopg_pool import ConnectionPool
 
-from lib.content import TABLE, AiContent
-from lib.database_connection import BoundedConnection, Fate, fate
+from lib.content import TABLE, AiContent, Record
+from lib.database_connection import BoundedConnection
 from lib.errors import DatabaseUnavailable, Misconfigured, RecordRefused
-from lib.jsontext import Json
 
 CONNECT_TIMEOUT = 10  # seconds for one connect: a suspended Neon compute takes some to wake up
 MAX_CONNECTIONS = 4  # of an instance: a statement takes under a millisecond, so few serve many
 PAUSES = (0.2, 0.5, 1.0, 2.0)  # seconds before a statement is sent again on a fresh connection
+# By class of SQLSTATE (https://www.postgresql.org/docs/current/errcodes-appendix.html): a value
+# that its column cannot hold, a constraint, a limit.
+REFUSED = ("22", "23", "54")
+# By class of psycopg: of the connection or the server, and so perhaps of this moment alone. What
+# else fails, say for want of a table, is not mended within seconds.
+PASSING = (psycopg.OperationalError, psycopg.InternalError)
 
 _CONNECTION = {
     "autocommit": True,
@@ -70,19 +75,6 @@ logging.getLogger("psycopg").setLevel(logging.CRITICAL)  # it logs what Postgres
 _logger = logging.getLogger("modelriver")
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
-    """The row of an AI result as it stands in Postgres."""
-
-    id: str
-    saved_at: str  # ISO 8601 in UTC, with milliseconds
-    callback_url: str
-    called_back: bool
-    callback_error: str | None
-    is_new: bool
-    stored_ai_data: Json  # of a row that was there before, what it holds; None for a new one
-
-
 class Database:
     """A few kept connections, opened when the first is needed."""
 
@@ -125,10 +117,6 @@ class Database:
         """Note on the row that ModelRiver took the callback, or why not; raises as `save` does."""
         self._execute(_NOTE, {"id": record_id, "error": callback_error}, deadline)
 
-    def close(self) -> None:
-        """Close all connections, for good."""
-        self._pool.close()
-
     def _execute(
         self, statement: str, parameters: Mapping[str, object], deadline: float
     ) -> TupleRow | None:
@@ -140,16 +128,18 @@ class Database:
                 return connection.run(statement, parameters, deadline)
             except psycopg.Error as error:
                 # Nothing is raised from here: its traceback would show the row.
-                failed, reason = fate(error), error.sqlstate or type(error).__name__
+                reason = error.sqlstate or type(error).__name__
+                if passing := isinstance(error, PASSING):
+                    connection.close()
             finally:
                 self._pool.putconn(connection)
-            if failed is Fate.REFUSED:
+            if reason.startswith(REFUSED):
                 raise RecordRefused(reason)
-            if failed is Fate.AGAIN and connection.opened_at < began:
+            if passing and connection.opened_at < began:
                 # After Neon slept, what was kept is dead, this one and the others.
                 self._pool.drain()
                 continue
-            pause = next(pauses, None) if failed is Fate.AGAIN else None
+            pause = next(pauses, None) if passing else None
             if pause is None or time.monotonic() + pause >= deadline:
                 raise DatabaseUnavailable(reason)
             time.sleep(pause)

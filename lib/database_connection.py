@@ -1,11 +1,10 @@
-"""A connection to Postgres that waits no longer than it is told, and what its failures mean.
+"""A connection to Postgres that waits no longer than it is told, and says why it failed.
 
 What Postgres, poolers and Neon say may quote a row, a password or a host. So it is never logged;
 what is logged is a SQLSTATE, or the one of the phrases listed here that is in it.
 """
 
 import contextlib
-import enum
 import re
 import time
 from collections.abc import Mapping
@@ -18,24 +17,6 @@ from psycopg.rows import TupleRow
 EXECUTE_TIMEOUT = 5.0  # seconds: a connection that died in silence leaves time for a fresh one
 CANCEL_TIMEOUT = 1.0  # seconds to tell Postgres that a statement is given up
 
-# What becomes of a statement that failed: Postgres will never take this record; it is sent again on
-# a fresh connection; a redelivery may find that somebody has mended it.
-Fate = enum.Enum("Fate", "REFUSED AGAIN LATER")
-
-# Any other class of SQLSTATE (https://www.postgresql.org/docs/current/errcodes-appendix.html), say
-# of a table that is not there, is for LATER.
-_CLASSES = {
-    "08": Fate.AGAIN,  # connection: a pooler lost its server, or had none in time
-    "22": Fate.REFUSED,  # data: a value that its column cannot hold
-    "23": Fate.REFUSED,  # integrity: a constraint that the owner added
-    "25": Fate.AGAIN,  # read-only: a primary that was demoted stays so for its old connections
-    "40": Fate.AGAIN,  # rolled back so that another transaction could go on
-    "53": Fate.AGAIN,  # resources: out of connections, memory or disk
-    "54": Fate.REFUSED,  # limits: longer than an index or a row can be
-    "57": Fate.AGAIN,  # an operator's doing: shut down, starting up, cancelled
-    "58": Fate.AGAIN,  # the system below Postgres failed
-    "XX": Fate.AGAIN,  # internal: Neon's proxy says so, too, where it loses its compute
-}
 # What is known of what Neon (https://neon.com/docs/connect/connection-errors), Postgres, PgBouncer
 # and libpq say of a connect that failed, the most specific first. Quoted names were blanked out.
 _CONNECT_FAULTS = (
@@ -78,7 +59,7 @@ class BoundedConnection(psycopg.Connection[TupleRow]):
     def run(
         self, statement: str, parameters: Mapping[str, object], deadline: float
     ) -> TupleRow | None:
-        """The first row, if any, by a time.monotonic(). Raises psycopg.Error; see `fate`."""
+        """The first row, if any, by a time.monotonic(). Raises psycopg.Error."""
         self._give_up_at = min(deadline, time.monotonic() + EXECUTE_TIMEOUT)
         try:
             cursor = self.execute(statement, parameters)
@@ -88,21 +69,11 @@ class BoundedConnection(psycopg.Connection[TupleRow]):
                 # A statement that we wait for no longer would else go on waiting in Postgres.
                 with contextlib.suppress(psycopg.Error):
                     self.cancel_safe(timeout=CANCEL_TIMEOUT)
-            if fate(error) is Fate.AGAIN:
-                self.close()
             raise
 
     def wait[T](self, gen: PQGen[T], *_: object, **__: object) -> T:
         # psycopg waits for minutes for a frozen server, or for a pooler that has no server.
         return super().wait(gen, timeout=self._give_up_at - time.monotonic())
-
-
-def fate(error: psycopg.Error) -> Fate:
-    """What becomes of the statement that failed so."""
-    if error.sqlstate:
-        return _CLASSES.get(error.sqlstate[:2], Fate.LATER)
-    # What has no SQLSTATE is not Postgres's word, so it is no refusal: the row may well be there.
-    return Fate.AGAIN if isinstance(error, psycopg.OperationalError) else Fate.LATER
 
 
 def _connect_fault(error: psycopg.Error) -> str:

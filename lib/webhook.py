@@ -10,18 +10,14 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from lib import errors
 from lib.callback import Callbacks, failure, success
-from lib.content import TABLE, to_row
+from lib.content import TABLE, Record, to_row
 from lib.event import AiGenerated, read
 from lib.jsontext import Json, dump
 from lib.settings import api_key, callback_origins, database_url, webhook_secrets
 from lib.signature import verify
-
-if TYPE_CHECKING:
-    from lib.database import Record
 
 ANSWER_WITHIN = 24.0  # seconds from a delivery's headers; ModelRiver gives up after 30
 SAVE_WITHIN = 12.0  # seconds of these for the database, so that some are left to call back
@@ -102,11 +98,6 @@ class Webhook:
         entry = {"outcome": answer.outcome, **answer.details, "ms": answer.milliseconds}
         _logger.log(answer.level, dump(entry))
 
-    def close(self) -> None:
-        """Close the connections that are kept."""
-        self._database.close()
-        self._callbacks.close()
-
     def _process(self, headers: Mapping[str, str], body: bytes, answer: Answer) -> str:
         """Returns the outcome, where it is a good one."""
         event = self._read(headers, body, answer)
@@ -150,7 +141,7 @@ class Webhook:
             }
         return event
 
-    def _save(self, event: AiGenerated, answer: Answer) -> "Record":
+    def _save(self, event: AiGenerated, answer: Answer) -> Record:
         """Store the event; where that fails for good, or for too long, tell who waits."""
         save_by = min(answer.due, time.monotonic() + SAVE_WITHIN)
         try:

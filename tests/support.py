@@ -16,6 +16,8 @@ from typing import Never
 import pytest
 from hypothesis import strategies as st
 
+from lib.callback import Callbacks
+from lib.database import Database
 from lib.local.commands.dev import attach_console
 from lib.local.console.desk import Desk
 from lib.local.console.forward import Forward
@@ -26,6 +28,7 @@ from lib.local.standins.postgres import Postgres
 from lib.local.standins.process import PartMissing
 from lib.local.standins.stack import Stack
 from lib.local.standins.vercel import Vercel
+from lib.webhook import Webhook
 
 texts = st.text(st.characters())  # lone surrogates and NUL among them
 json_values = st.recursive(
@@ -86,6 +89,19 @@ def missing(reason: PartMissing) -> Never:
     if os.environ.get("CI") == "true":
         pytest.fail(f"{reason} (nothing may be missing in CI)")
     pytest.skip(str(reason))
+
+
+def release(kept: Callbacks | Database | Webhook) -> None:
+    """Close its connections: Vercel ends a process together with them."""
+    match kept:
+        case Callbacks(_threads=threads, _adapter=adapter):
+            threads.shutdown(wait=False)
+            adapter.close()
+        case Database(_pool=pool):
+            pool.close()
+        case Webhook(_callbacks=callbacks, _database=database):
+            release(callbacks)
+            release(database)
 
 
 def new_channel() -> str:

@@ -24,6 +24,7 @@ from lib.callback import Callbacks
 from lib.errors import CallbackRefused, CallbackUnavailable
 from lib.local.until import until
 from lib.settings import origin
+from tests.support import release
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: %08d\r\n\r\n"
@@ -92,7 +93,7 @@ def serve() -> Iterator[Callable[..., tuple[Server, Callbacks]]]:
     yield start
     for server, callbacks in opened:
         server.close()
-        callbacks.close()
+        release(callbacks)
 
 
 @pytest.fixture
@@ -300,15 +301,6 @@ def test_a_callback_that_is_given_up_before_its_turn_is_not_sent(
     first.join()
     callbacks.send(server.url, {"n": 3}, timeout=10)
     assert server.requests == [{"n": 1}, {"n": 3}]
-
-
-def test_what_is_closed_keeps_no_connection_and_takes_no_callback(serve: Serve) -> None:
-    server, callbacks = serve(in_turn(OK))
-    callbacks.send(server.url, {}, timeout=10)
-    callbacks.close()
-    assert until(lambda: server.connections[0].fileno() == -1)
-    with pytest.raises(RuntimeError):
-        callbacks.send(server.url, {}, timeout=10)
 
 
 request_id: ContextVar[str] = ContextVar("request_id")

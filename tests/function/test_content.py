@@ -1,12 +1,15 @@
 import json
+from contextlib import suppress
 from dataclasses import replace
 
 import pytest
 from hypothesis import given
 
+from lib.callback import success
 from lib.content import TABLE, to_row
+from lib.errors import InvalidBody
 from lib.event import AiGenerated
-from lib.jsontext import Json
+from lib.jsontext import Json, dump
 from lib.local.standins.postgres import SCHEMA
 from tests.support import json_values
 
@@ -38,6 +41,27 @@ def test_a_row_as_the_reference_fills_it() -> None:
         "ai_model": "gpt-4o",
         "ai_provider": "openai",
     }
+
+
+@pytest.mark.parametrize("member", [None, "deep"])
+def test_what_nests_too_deep_for_a_callback_is_refused_before_it_is_stored(
+    member: str | None,
+) -> None:
+    nested: list[Json] = []
+    ai_results: list[Json] = []
+    with suppress(InvalidBody):  # where it has a level more than can be written
+        while dump(nested):
+            ai_results.append({"body": "b", member: nested} if member else nested)
+            nested = [nested]
+    taken = 0
+    for ai_result in ai_results[-5:]:
+        try:
+            to_row(replace(EVENT, ai_result=ai_result))
+        except InvalidBody:
+            continue
+        dump(success("r-1", "2026-01-05T12:34:57.123Z", TABLE, ai_result))
+        taken += 1
+    assert 0 < taken < 5
 
 
 @pytest.mark.parametrize(

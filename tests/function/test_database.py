@@ -25,6 +25,7 @@ from lib.local.standins.pgbouncer import PgBouncer
 from lib.local.standins.postgres import Postgres
 from lib.local.standins.process import free_port
 from lib.local.until import until
+from tests.support import release
 
 AI_RESULT: Json = {"title": "Inception", "description": "Dreams.", "year": 2010}
 ROW = to_row(
@@ -56,7 +57,7 @@ def kept(request: pytest.FixtureRequest, database: str) -> Iterator[Database]:
     part = request.getfixturevalue("postgres" if request.param == "direct" else "pgbouncer")
     opened = Database(part.url(database))
     yield opened
-    opened.close()
+    release(opened)
 
 
 def test_a_new_row(kept: Database, rows: Connection) -> None:
@@ -124,7 +125,7 @@ def test_six_clients_share_two_server_connections(
     with ThreadPoolExecutor(12) as threads:
         list(threads.map(deliver, range(300)))
     for instance in instances:
-        instance.close()
+        release(instance)
     noted = rows.execute("SELECT FROM ai_content WHERE called_back_at IS NOT NULL").fetchall()
     assert len(noted) == 300
 
@@ -308,7 +309,7 @@ def test_a_kept_connection_that_has_become_read_only_is_given_up(
     rows.execute("SET default_transaction_read_only = off")
     rows.execute(f'ALTER DATABASE "{database}" RESET default_transaction_read_only'.encode())
     assert kept.save(ROW, soon()).is_new
-    kept.close()
+    release(kept)
 
 
 @pytest.fixture
@@ -339,12 +340,12 @@ def test_a_fresh_connection_that_is_read_only_is_given_up_too(
     monkeypatch.setattr(module, "PAUSES", (60,))
     with pytest.raises(DatabaseUnavailable, match="25006"):  # a pause that is too long is not made
         kept.save(ROW, soon())
-    kept.close()
+    release(kept)
     monkeypatch.setattr(module, "PAUSES", (0.5,))
     kept = Database(postgres.url(database))
     monkeypatch.setattr(time, "sleep", pause)
     assert kept.save(ROW, soon()).is_new
-    kept.close()
+    release(kept)
 
 
 def test_where_all_connections_are_in_use_no_fault_is_named(
@@ -355,7 +356,54 @@ def test_where_all_connections_are_in_use_no_fault_is_named(
         kept._pool.getconn(10)  # noqa: SLF001
     with pytest.raises(DatabaseUnavailable, match=r"^PoolTimeout$"):
         kept.save(ROW, soon(0.1))
-    kept.close()
+    release(kept)
+
+
+@pytest.mark.parametrize("sqlstate", ["22P05", "23505", "54000"])
+def test_a_record_that_postgres_refuses_is_not_sent_again(
+    postgres: Postgres, database: str, rows: Connection, tries: list[str], sqlstate: str
+) -> None:
+    kept = Database(postgres.url(database))
+    fail_once(rows, sqlstate)
+    with pytest.raises(RecordRefused) as caught:
+        kept.save(ROW, soon())
+    assert caught.value.reason == sqlstate
+    assert len(tries) == 2  # an insert, and a look whether the row was there
+    release(kept)
+
+
+@pytest.mark.parametrize(
+    "sqlstate",
+    ["08P01", "25006", "40001", "53300", "55P03", "57P01", "57014", "58030", "XX000"],
+)
+def test_what_may_pass_is_sent_again_on_a_fresh_connection(
+    postgres: Postgres, database: str, rows: Connection, sqlstate: str
+) -> None:
+    kept = Database(postgres.url(database))
+    fail_once(rows, sqlstate)
+    assert kept.save(ROW, soon(20)).is_new
+    assert kept._pool.get_stats()["connections_num"] > 1  # noqa: SLF001
+    release(kept)
+
+
+def fail_once(rows: Connection, sqlstate: str) -> None:
+    """Let Postgres refuse the next row so, and no other: a sequence is not rolled back."""
+    rows.execute("CREATE SEQUENCE inserts")
+    rows.execute(
+        f"""
+        CREATE FUNCTION fail_once() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN
+            IF nextval('public.inserts') = 1 THEN
+                RAISE EXCEPTION 'once' USING ERRCODE = '{sqlstate}';
+            END IF;
+            RETURN NEW;
+        END $$
+        """.encode()
+    )
+    rows.execute(
+        "CREATE TRIGGER fail_once BEFORE INSERT ON ai_content"
+        " FOR EACH ROW EXECUTE FUNCTION fail_once()"
+    )
 
 
 def test_without_the_schema(postgres: Postgres, empty_database: str, tries: list[str]) -> None:
@@ -364,7 +412,20 @@ def test_without_the_schema(postgres: Postgres, empty_database: str, tries: list
     with pytest.raises(DatabaseUnavailable, match="42P01"):
         kept.save(ROW, soon())
     assert len(tries) == 1
-    kept.close()
+    release(kept)
+
+
+@pytest.mark.parametrize("sqlstate", ["42501", "P0001"])
+def test_what_only_an_operator_can_mend_is_not_sent_again(
+    postgres: Postgres, database: str, rows: Connection, tries: list[str], sqlstate: str
+) -> None:
+    kept = Database(postgres.url(database))
+    fail_once(rows, sqlstate)
+    with pytest.raises(DatabaseUnavailable) as caught:
+        kept.save(ROW, soon())
+    assert caught.value.reason == sqlstate
+    assert len(tries) == 1
+    release(kept)
 
 
 def test_one_dead_connection_tells_of_the_others(
@@ -379,7 +440,7 @@ def test_one_dead_connection_tells_of_the_others(
     assert until(lambda: rows.execute(OTHERS, [database]).rowcount == 0)
     assert kept.save(ROW, soon()).is_new
     assert len(tries) == 2
-    kept.close()
+    release(kept)
 
 
 def test_without_the_unique_index(kept: Database, rows: Connection) -> None:
@@ -423,13 +484,13 @@ def fails_with(kept: Database, reason: str) -> bool:
 def test_unreachable() -> None:
     kept = Database(f"postgresql://u:secret@127.0.0.1:{free_port()}/db")
     assert fails_with(kept, "PoolTimeout connection refused")
-    kept.close()
+    release(kept)
 
 
 def test_an_unknown_database_is_named_as_the_reason(postgres: Postgres) -> None:
     kept = Database(postgres.url("nowhere"))
     assert fails_with(kept, 'PoolTimeout database "" does not exist')
-    kept.close()
+    release(kept)
 
 
 def test_what_the_pool_logs_is_not_shown(
@@ -449,7 +510,7 @@ def test_a_database_that_comes_up_late() -> None:
         assert fails_with(kept, "PoolTimeout connection refused")
         server.start()
         assert kept.save(ROW, soon()).is_new
-        kept.close()
+        release(kept)
 
 
 def test_a_host_whose_first_address_is_silent(postgres: Postgres, database: str) -> None:
@@ -463,7 +524,7 @@ def test_a_host_whose_first_address_is_silent(postgres: Postgres, database: str)
         both = f"127.0.0.1:{address[1]},127.0.0.1:{postgres.port}"
         kept = Database(postgres.url(database).replace(f"127.0.0.1:{postgres.port}", both))
         assert kept.save(ROW, soon(8)).is_new
-        kept.close()
+        release(kept)
 
 
 def test_after_a_long_outage_with_many_deliveries_it_opens_connections_again(
@@ -482,7 +543,7 @@ def test_after_a_long_outage_with_many_deliveries_it_opens_connections_again(
         assert until(lambda: kept._pool.get_stats()["pool_size"] == 0, 30)  # noqa: SLF001 - its own attempts have ended too
         server.start()
         assert not kept.save(ROW, soon()).is_new
-        kept.close()
+        release(kept)
 
 
 def test_a_statement_that_is_given_up_is_not_left_behind(
@@ -534,7 +595,7 @@ def test_a_database_that_is_frozen_holds_nobody() -> None:
             kept.save(ROW, soon(0.5))
         server.thaw()
         assert not kept.save(ROW, soon()).is_new
-        kept.close()
+        release(kept)
 
 
 def test_all_kept_connections_dead_at_once(

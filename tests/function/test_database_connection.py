@@ -6,9 +6,9 @@ import psycopg
 import pytest
 
 from lib.database import Database
-from lib.database_connection import Fate, fate
 from lib.errors import DatabaseUnavailable
 from lib.local.until import until
+from tests.support import release
 
 AT = 'connection failed: connection to server at "10.0.0.7", port 5432 failed: '
 FAULTS = [
@@ -198,31 +198,4 @@ def test_what_a_connection_failed_at_is_said_in_words_of_ours(
         return caught.value.reason == f"PoolTimeout {reason}"
 
     assert until(fails, 20)
-    kept.close()
-
-
-@pytest.mark.parametrize(
-    ("error", "becomes"),
-    [
-        (psycopg.errors.lookup("22P05")(), Fate.REFUSED),
-        (psycopg.errors.lookup("23505")(), Fate.REFUSED),
-        (psycopg.errors.lookup("54000")(), Fate.REFUSED),
-        (psycopg.errors.lookup("08P01")(), Fate.AGAIN),
-        (psycopg.errors.lookup("25006")(), Fate.AGAIN),
-        (psycopg.errors.lookup("40001")(), Fate.AGAIN),
-        (psycopg.errors.lookup("53300")(), Fate.AGAIN),
-        (psycopg.errors.lookup("57P01")(), Fate.AGAIN),
-        (psycopg.errors.lookup("57014")(), Fate.AGAIN),
-        (psycopg.errors.lookup("58030")(), Fate.AGAIN),
-        (psycopg.errors.lookup("XX000")(), Fate.AGAIN),
-        (psycopg.errors.lookup("42P01")(), Fate.LATER),
-        (psycopg.errors.lookup("55P03")(), Fate.LATER),
-        (psycopg.errors.lookup("P0001")(), Fate.LATER),
-        (psycopg.OperationalError(), Fate.AGAIN),
-        (psycopg.DataError(), Fate.LATER),
-        (psycopg.InterfaceError(), Fate.LATER),
-    ],
-    ids=lambda value: getattr(value, "sqlstate", None) or str(value),
-)
-def test_what_becomes_of_a_statement_that_failed(error: psycopg.Error, becomes: Fate) -> None:
-    assert fate(error) is becomes
+    release(kept)

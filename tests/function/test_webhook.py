@@ -22,6 +22,7 @@ from lib.local.standins.process import free_port
 from lib.local.standins.signing import Scheme
 from lib.local.until import until
 from lib.webhook import Answer, Webhook
+from tests.support import release
 
 
 @pytest.fixture
@@ -34,7 +35,7 @@ def river() -> Iterator[ModelRiver]:
 def webhook(river: ModelRiver, postgres: Postgres, database: str) -> Iterator[Webhook]:
     opened = Webhook({**river.settings, "DATABASE_URL": postgres.url(database)})
     yield opened
-    opened.close()
+    release(opened)
 
 
 @pytest.fixture
@@ -44,7 +45,7 @@ def severed(river: ModelRiver, monkeypatch: pytest.MonkeyPatch) -> Iterator[Webh
     url = f"postgresql://u:dbsecret@127.0.0.1:{free_port()}/d"
     opened = Webhook({**river.settings, "DATABASE_URL": url})
     yield opened
-    opened.close()
+    release(opened)
 
 
 def receive(
@@ -135,7 +136,7 @@ def test_a_redelivery_knows_from_the_row_that_it_was_called_back(
     assert receive(webhook, river, payload).status == 200
     other = Webhook({**river.settings, "DATABASE_URL": postgres.url(database)})
     assert receive(other, river, payload).outcome == "known"
-    other.close()
+    release(other)
     assert len(river.callbacks) == 1
 
 
@@ -200,7 +201,7 @@ def test_a_timestamped_signature_is_as_good(webhook: Webhook, river: ModelRiver)
 
 
 def test_what_is_closed_takes_no_more(webhook: Webhook, river: ModelRiver) -> None:
-    webhook.close()
+    release(webhook)
     assert receive(webhook, river, aged(river, 0)).status == 503
     failed = {**aged(river, 0), "ai_response": None, "error": "no model"}
     assert receive(webhook, river, failed).status == 500
