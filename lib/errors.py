@@ -3,10 +3,11 @@
 ModelRiver sends again whatever is not answered 2xx. So 200 is for an error that no redelivery can
 cure; with any other status, the sender is told the docstring.
 """
+# ruff: noqa: E701 - a table of classes
 
-import logging
 import re
 import traceback
+from logging import ERROR, WARNING
 from pathlib import Path
 from typing import ClassVar
 
@@ -18,7 +19,7 @@ class DeliveryError(Exception):
     level: ClassVar[int]
     outcome: ClassVar[str]  # the class's name as the log line has it: invalid_signature
 
-    def __init_subclass__(cls, status: int, level: int = logging.WARNING) -> None:
+    def __init_subclass__(cls, status: int, level: int = WARNING) -> None:
         cls.status, cls.level = status, level
         cls.outcome = re.sub(r"(?<!^)(?=[A-Z])", "_", cls.__name__).lower()
 
@@ -27,48 +28,19 @@ class DeliveryError(Exception):
         self.reason = reason
 
 
-class InvalidBody(DeliveryError, status=400):
-    """Invalid body"""
-
-
-class InvalidSignature(DeliveryError, status=401):
-    """Invalid signature"""
-
-
-class BodyTimeout(DeliveryError, status=408):
-    """Body did not arrive in time"""
-
-
-class LengthRequired(DeliveryError, status=411):
-    """Length required"""
-
-
-class BodyTooLarge(DeliveryError, status=413):
-    """Body too large"""
-
-
-class Misconfigured(DeliveryError, status=500, level=logging.ERROR):
-    """Server misconfigured"""
-
-
-class InternalError(DeliveryError, status=500, level=logging.ERROR):
-    """Internal error"""
-
-
-class DatabaseUnavailable(DeliveryError, status=503, level=logging.ERROR):
-    """Database unavailable"""
-
-
-class RecordRefused(DeliveryError, status=200, level=logging.ERROR):
-    """Postgres refuses this very record"""
-
-
-class CallbackUnavailable(DeliveryError, status=503):
-    """Callback not taken yet"""
-
-
-class CallbackRefused(DeliveryError, status=200, level=logging.ERROR):
-    """Callback refused for good"""
+# fmt: off
+class InvalidBody(DeliveryError, status=400): """Invalid body"""
+class InvalidSignature(DeliveryError, status=401): """Invalid signature"""
+class BodyTimeout(DeliveryError, status=408): """Body did not arrive in time"""
+class LengthRequired(DeliveryError, status=411): """Length required"""
+class BodyTooLarge(DeliveryError, status=413): """Body too large"""
+class Misconfigured(DeliveryError, status=500, level=ERROR): """Server misconfigured"""
+class InternalError(DeliveryError, status=500, level=ERROR): """Internal error"""
+class DatabaseUnavailable(DeliveryError, status=503, level=ERROR): """Database unavailable"""
+class RecordRefused(DeliveryError, status=200, level=ERROR): """Postgres refuses this very record"""
+class CallbackUnavailable(DeliveryError, status=503): """Callback not taken yet"""
+class CallbackRefused(DeliveryError, status=200, level=ERROR): """Callback refused for good"""
+# fmt: on
 
 
 def place(error: Exception) -> str:
