@@ -69,7 +69,7 @@ def to_row(event: AiGenerated) -> AiContent:
         metadata=dump(customer | _told_of_the_model(event.meta)),
         channel_id=event.channel_id,
         event_name=event.event,
-        ai_data=dump([[event.ai_result]])[2:-2],  # as deep as in a callback
+        ai_data=dump([[event.ai_result]])[2:-2],  # as deep as a callback, and reading it back
         callback_url=event.callback_url,
     )
 

@@ -26,7 +26,7 @@ PAUSES = (0.2, 0.5, 1.0, 2.0)  # seconds before a statement is sent again on a f
 # By class of SQLSTATE (https://www.postgresql.org/docs/current/errcodes-appendix.html): a value
 # that its column cannot hold, a constraint, a limit.
 REFUSED = ("22", "23", "54")
-# By class of psycopg: of the connection or the server, and so perhaps of this moment alone. What
+# By class of psycopg: the connection's or the server's fault, perhaps of this moment alone. What
 # else fails, say for want of a table, is not mended within seconds.
 PASSING = (psycopg.OperationalError, psycopg.InternalError)
 
@@ -129,11 +129,12 @@ class Database:
             except psycopg.Error as error:
                 # Nothing is raised from here: its traceback would show the row.
                 reason = error.sqlstate or type(error).__name__
-                if passing := isinstance(error, PASSING):
+                refused = reason.startswith(REFUSED)
+                if passing := isinstance(error, PASSING) and not refused:
                     connection.close()
             finally:
                 self._pool.putconn(connection)
-            if reason.startswith(REFUSED):
+            if refused:
                 raise RecordRefused(reason)
             if passing and connection.opened_at < began:
                 # After Neon slept, what was kept is dead, this one and the others.

@@ -175,7 +175,7 @@ def test_a_connection_that_was_closed_quietly_costs_nothing(
 def test_what_retry_after_says_is_not_waited_for(
     real: tuple[ModelRiver, Callbacks], status: int, retry_after: str
 ) -> None:
-    """ModelRiver's own redelivery waits long enough; more tries would only add to its load."""
+    """ModelRiver's own redelivery waits long enough."""
     modelriver, callbacks = real
     modelriver.treatment = Treatment(status=status, headers={"Retry-After": retry_after})
     with pytest.raises((CallbackRefused, CallbackUnavailable), match=f"HTTP {status}"):

@@ -369,6 +369,7 @@ def test_a_record_that_postgres_refuses_is_not_sent_again(
         kept.save(ROW, soon())
     assert caught.value.reason == sqlstate
     assert len(tries) == 2  # an insert, and a look whether the row was there
+    assert kept._pool.get_stats()["connections_num"] == 1  # noqa: SLF001 - both on one connection
     release(kept)
 
 

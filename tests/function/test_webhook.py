@@ -200,13 +200,6 @@ def test_a_timestamped_signature_is_as_good(webhook: Webhook, river: ModelRiver)
     assert receive(webhook, river, aged(river, 0), "timestamped").status == 200
 
 
-def test_what_is_closed_takes_no_more(webhook: Webhook, river: ModelRiver) -> None:
-    release(webhook)
-    assert receive(webhook, river, aged(river, 0)).status == 503
-    failed = {**aged(river, 0), "ai_response": None, "error": "no model"}
-    assert receive(webhook, river, failed).status == 500
-
-
 def test_a_redelivery_is_called_back_with_what_was_stored_and_to_where_it_was(
     webhook: Webhook, river: ModelRiver
 ) -> None:
