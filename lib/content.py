@@ -24,6 +24,19 @@ _TEXT_PARTS = (None, "text", "output_text", "message")
 """The `type` of a part that is text, and not reasoning or a tool call."""
 
 
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A row as it stands in Postgres."""
+
+    id: str
+    saved_at: str  # ISO 8601 in UTC, with milliseconds
+    callback_url: str
+    called_back: bool
+    callback_error: str | None
+    is_new: bool
+    stored_ai_data: Json  # of a row that was there before, what it holds; None for a new one
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AiContent:
     """A row of `ai_content`. JSON columns take JSON text (`dump`), others plain values."""
@@ -36,19 +49,6 @@ class AiContent:
     event_name: str | None
     ai_data: str
     callback_url: str
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """A row as it stands in Postgres."""
-
-    id: str
-    saved_at: str  # ISO 8601 in UTC, with milliseconds
-    callback_url: str
-    called_back: bool
-    callback_error: str | None
-    is_new: bool
-    stored_ai_data: Json  # of a row that was there before, what it holds; None for a new one
 
 
 def to_row(event: AiGenerated) -> AiContent:
