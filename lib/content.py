@@ -24,19 +24,6 @@ _TEXT_PARTS = (None, "text", "output_text", "message")
 """The `type` of a part that is text, and not reasoning or a tool call."""
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
-    """A row as it stands in Postgres."""
-
-    id: str
-    saved_at: str  # ISO 8601 in UTC, with milliseconds
-    callback_url: str
-    called_back: bool
-    callback_error: str | None
-    is_new: bool
-    stored_ai_data: Json  # of a row that was there before, what it holds; None for a new one
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AiContent:
     """A row of `ai_content`. JSON columns take JSON text (`dump`), others plain values."""
@@ -110,3 +97,16 @@ def _told_of_the_model(meta: Members) -> dict[str, Json]:
         "test_mode": True if meta.get("test_mode") is True else None,
     }
     return {name: value for name, value in told.items() if value is not None}
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A row as it stands in Postgres."""
+
+    id: str
+    saved_at: str  # ISO 8601 in UTC, with milliseconds
+    callback_url: str
+    called_back: bool
+    callback_error: str | None
+    is_new: bool
+    stored_ai_data: Json  # of a row that was there before, what it holds; None for a new one
