@@ -121,7 +121,7 @@ class Database:
         self, statement: str, parameters: Mapping[str, object], deadline: float
     ) -> TupleRow | None:
         """The first row that the statement returns, or None where it returns none."""
-        pauses, began = iter(PAUSES), time.monotonic()
+        pauses, fresh_since = iter(PAUSES), time.monotonic()
         while True:
             connection = self._connection(deadline)
             try:
@@ -136,14 +136,16 @@ class Database:
                 self._pool.putconn(connection)
             if refused:
                 raise RecordRefused(reason)
-            if passing and connection.opened_at < began:
-                # After Neon slept, what was kept is dead, this one and the others.
+            if passing and connection.opened_at < fresh_since:
+                # After Neon slept, what was kept is dead, this one and the others; and the pool has
+                # replaced at once what failed before a pause.
                 self._pool.drain()
                 continue
             pause = next(pauses, None) if passing else None
             if pause is None or time.monotonic() + pause >= deadline:
                 raise DatabaseUnavailable(reason)
             time.sleep(pause)
+            fresh_since = time.monotonic()
 
     def _connection(self, deadline: float) -> BoundedConnection:
         try:

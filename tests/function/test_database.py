@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import psycopg
@@ -333,9 +334,6 @@ def test_a_fresh_connection_that_is_read_only_is_given_up_too(
     rows.execute(f'ALTER DATABASE "{database}" SET default_transaction_read_only = on'.encode())
     rows.execute("SET default_transaction_read_only = off")
 
-    def pause(_: float) -> None:
-        rows.execute(f'ALTER DATABASE "{database}" RESET default_transaction_read_only'.encode())
-
     kept = Database(postgres.url(database))
     monkeypatch.setattr(module, "PAUSES", (60,))
     with pytest.raises(DatabaseUnavailable, match="25006"):  # a pause that is too long is not made
@@ -343,8 +341,15 @@ def test_a_fresh_connection_that_is_read_only_is_given_up_too(
     release(kept)
     monkeypatch.setattr(module, "PAUSES", (0.5,))
     kept = Database(postgres.url(database))
-    monkeypatch.setattr(time, "sleep", pause)
-    assert kept.save(ROW, soon()).is_new
+
+    def pause(_: float) -> None:
+        # The pool replaces what failed at once, with one that is read-only as well.
+        assert until(lambda: kept._pool.get_stats()["pool_available"] == 1, 20)  # noqa: SLF001
+        rows.execute(f'ALTER DATABASE "{database}" RESET default_transaction_read_only'.encode())
+
+    waiting = SimpleNamespace(monotonic=time.monotonic, sleep=pause)
+    monkeypatch.setattr(module, "time", waiting)
+    assert kept.save(ROW, soon(30)).is_new
     release(kept)
 
 
