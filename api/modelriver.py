@@ -132,6 +132,6 @@ def _bounded(digits: str, base: int) -> int:
     """A length in bytes, of digits alone: int() would take signs, blanks and underscores, too."""
     if not re.fullmatch(r"[0-9]+" if base == 10 else r"[0-9A-Fa-f]+", digits):
         raise InvalidBody("malformed length")
-    if len(digits) > 10 or (length := int(digits, base)) > MAX_READ:
+    if len(digits.lstrip("0")) > 10 or (length := int(digits, base)) > MAX_READ:
         raise BodyTooLarge("declared")
     return length

@@ -152,6 +152,13 @@ def test_a_body_that_is_too_large(stack: Stack, size: int) -> None:
     assert (reply.status, reply.json) == (413, {"error": "Body too large"})
 
 
+def test_a_length_may_begin_with_noughts(stack: Stack, delivery: Delivery) -> None:
+    body = delivery.body
+    assert send(stack, head(delivery, f"Content-Length: {len(body):020}"), body)[0] == 200
+    chunks = chunk(body, f"{len(body):020x}") + b"0" * 20 + b"\r\n\r\n"
+    assert send(stack, head(delivery, "Transfer-Encoding: chunked"), chunks)[0] == 200
+
+
 def test_a_length_beyond_all_bounds(stack: Stack, delivery: Delivery) -> None:
     status, _, _ = send(stack, head(delivery, f"Content-Length: {'9' * 4000}"), b"x")
     assert status == 413
@@ -327,11 +334,13 @@ CHUNKED = "Transfer-Encoding: chunked"
         ("Content-Length: x", b"", "malformed length"),
         ("Content-Length: 99999999", b"", "declared"),
         ("Content-Length: 4718593", b"x" * 4_718_593, "read"),
+        ("Content-Length: 9437184", b"x" * 9_437_184, "read"),
         ("Content-Length: 4", b"abc", "cut short"),
         (CHUNKED, b"zz\r\n", "malformed length"),
         (CHUNKED, b"3\r\nabcd\r\n", "malformed chunk"),
         (CHUNKED, b"3", "malformed chunk"),
         (CHUNKED, b"3\r\nab", "cut short"),
+        (CHUNKED, chunk(b"x" * 1_048_576) * 9 + b"0\r\n\r\n", "read"),
         (CHUNKED, chunk(b"x" * 1_000_000) * 9 + b"f4240\r\n", "chunked"),
     ],
     ids=str,
