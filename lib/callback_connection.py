@@ -18,7 +18,6 @@ _TCP_OPTIONS = {
     "TCP_NODELAY": 1,
     "TCP_KEEPIDLE": 5,
     "TCP_KEEPINTVL": 1,
-    "TCP_KEEPCNT": 3,
     "TCP_USER_TIMEOUT": 2500,  # ms until TCP must confirm: time is left for a fresh connection
 }
 SOCKET_OPTIONS = [(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)] + [
@@ -38,7 +37,7 @@ class _Reader(io.BufferedReader):
     def close(self) -> None:
         with contextlib.suppress(OSError):  # nothing is there
             self._sock.settimeout(0)
-            if self.peek(1):
+            if self.peek():
                 self._sock.shutdown(socket.SHUT_RDWR)
         super().close()
 

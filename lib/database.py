@@ -37,7 +37,6 @@ _CONNECTION = {
     "connect_timeout": CONNECT_TIMEOUT,
     "keepalives_idle": 30,
     "keepalives_interval": 5,
-    "keepalives_count": 3,
     "tcp_user_timeout": 5000,  # ms, a connect's too: time is left for a host's next address
     "application_name": "modelriver",
 }

@@ -43,7 +43,7 @@ _CONNECT_FAULTS = (
 class BoundedConnection(psycopg.Connection[TupleRow]):
     opened_at: float  # time.monotonic()
     last_fault: ClassVar[str] = ""  # of a connect, for the log: the pool tries again, and is silent
-    _give_up_at = 0.0
+    _give_up_at: float
 
     @classmethod
     def connect(cls, conninfo: str = "", **kwargs: Any) -> Self:  # noqa: ANN401 - as psycopg has it

@@ -134,7 +134,7 @@ class Webhook:
             event = read(signed, headers)
         if event:
             age = event.age(now)
-            answer.details |= {
+            answer.details = {
                 "channel": event.channel_id[:100],
                 "event": event.event and event.event[:100],
                 "age": None if age is None else round(age, 3),

@@ -8,6 +8,7 @@ import socket
 import ssl
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from contextvars import ContextVar
@@ -18,6 +19,7 @@ import certifi
 import pytest
 import requests
 import trustme
+from urllib3.connection import HTTPConnection
 
 from lib import callback, callback_connection
 from lib.callback import Callbacks
@@ -76,7 +78,7 @@ class Server:
                     length = int(value) if name.lower() == b"content-length" else length
                     line = incoming.readline()
                 with self._counting:
-                    self.requests.append(json.loads(incoming.read(length)))
+                    self.requests.append(json.loads(incoming.read(length) or "null"))
                     number = len(self.requests)
                 self._answer(client, number)
 
@@ -322,6 +324,44 @@ def test_a_callback_belongs_to_its_request(serve: Serve, monkeypatch: pytest.Mon
     assert seen == ["r-1"]
 
 
+def test_a_connection_ahead_is_opened_by_one_request(serve: Serve) -> None:
+    server, callbacks = serve(in_turn(BROKEN, OK))
+    callbacks.connect_ahead()
+    callbacks.send(server.url, {}, timeout=10)
+    assert server.requests == [None, {}]
+
+
+def test_a_connection_ahead_that_says_nothing_is_not_waited_for_long(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(callback, "CONNECT_TIMEOUT", 0.3)
+    server, callbacks = serve(lambda client, number: client.sendall(OK[: number // 2 * len(OK)]))
+    callbacks.connect_ahead()
+    assert until(lambda: server.requests)
+    callbacks.send(server.url, {}, timeout=8)  # less than an answer is waited for
+
+
+def test_between_the_tries_there_is_time_to_recover(serve: Serve) -> None:
+    asked: list[float] = []
+
+    def answer(client: socket.socket, _: int) -> None:
+        asked.append(time.monotonic())
+        client.sendall(OK if asked[-1] > asked[0] + 0.25 else BROKEN)
+
+    server, callbacks = serve(answer)
+    callbacks.send(server.url, {}, timeout=10)
+
+
+def test_whether_more_has_come_is_looked_for_without_waiting() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        theirs.sendall(OK)
+        response = HTTPConnection.response_class(ours)
+        response.begin()
+        response.read()
+        assert ours.gettimeout() == 0
+
+
 def test_a_slow_answer_is_waited_for(serve: Serve) -> None:
     """As long as sockets of ModelRiver's own sample receivers are used to: it is sent once."""
 
@@ -374,16 +414,16 @@ def test_a_kept_connection_that_has_died_is_noticed_within_twelve_seconds(serve:
     callbacks.send(server.url, {}, timeout=10)
     ours = socket_at(server.connections[0].getpeername())
     assert ours.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
-    idle, interval, count, no_delay = (
+    idle, interval, user_timeout, no_delay = (
         ours.getsockopt(socket.IPPROTO_TCP, option)
         for option in (
             socket.TCP_KEEPIDLE,
             socket.TCP_KEEPINTVL,
-            socket.TCP_KEEPCNT,
+            socket.TCP_USER_TIMEOUT,  # one probe without an answer is enough then (tcp(7))
             socket.TCP_NODELAY,
         )
     )
-    assert idle + interval * count < 12
+    assert 0 < user_timeout / 1000 < idle + interval < 12
     assert no_delay
     ours.close()
 
