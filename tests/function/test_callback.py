@@ -14,10 +14,12 @@ import responses
 import trustme
 from requests.exceptions import ConnectTimeout
 
-from lib.callback import Callbacks, failure, success
+from lib.callback import ANSWER_TIMEOUT, CONNECT_TIMEOUT, Callbacks, failure, success
+from lib.callback_connection import BODY_TIMEOUT
 from lib.errors import CallbackRefused, CallbackUnavailable
 from lib.jsontext import Json
 from lib.local.standins.modelriver import ModelRiver, Treatment
+from lib.webhook import ANSWER_WITHIN
 from tests.support import HOSTILE, release
 
 ORIGIN = "https://api.modelriver.com"
@@ -188,6 +190,11 @@ def test_no_answer_within_the_time_given(real: tuple[ModelRiver, Callbacks]) -> 
     modelriver.treatment = Treatment(delay=3)
     with pytest.raises(CallbackUnavailable, match="no answer in time"):
         callbacks.send(modelriver.callback_url("c"), SUCCESS, timeout=0.2)
+
+
+def test_each_wait_is_bound_and_leaves_time_for_another() -> None:
+    """A wait without an end would keep its thread, and there are only so many."""
+    assert 0 < BODY_TIMEOUT < CONNECT_TIMEOUT < ANSWER_TIMEOUT < ANSWER_WITHIN / 2
 
 
 def test_no_time_left(real: tuple[ModelRiver, Callbacks]) -> None:

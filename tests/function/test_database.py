@@ -379,14 +379,18 @@ def test_what_stays_so_is_not_sent_again(
     sqlstate: str,
     error: type[DeliveryError],
     tried: int,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """After a refusal it is only looked whether the row is there."""
+    """After a refusal it is only looked whether the row is there; there is nothing to cancel."""
+    cancelled: list[object] = []
+    monkeypatch.setattr(BoundedConnection, "cancel_safe", lambda *_, **__: cancelled.append(1))
     kept = Database(postgres.url(database))
     fail_once(rows, sqlstate)
     with pytest.raises(error) as caught:
         kept.save(ROW, soon())
     assert caught.value.reason == sqlstate
     assert len(tries) == tried
+    assert cancelled == []
     assert kept._pool.get_stats()["connections_num"] == 1  # noqa: SLF001 - all on one connection
     release(kept)
 

@@ -8,14 +8,17 @@ import time
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from lib import content
 from lib import webhook as module
 from lib.callback import failure, success
+from lib.database_connection import CANCEL_TIMEOUT
 from lib.jsontext import Json
 from lib.local.database import Connection
+from lib.local.project import ROOT
 from lib.local.standins.modelriver import ModelRiver, Treatment
 from lib.local.standins.postgres import Postgres
 from lib.local.standins.process import free_port
@@ -64,12 +67,17 @@ def aged(river: ModelRiver, seconds: float, **members: Json) -> dict[str, Json]:
 
 @pytest.mark.parametrize(
     ("age", "told"),
-    [(0, 0), (36, 0), (145, 0), (156, 1), (290, 1), (301, 0), (756, 0), (-400, 0)],
+    [(0, 0), (36, 0), (149, 0), (150, 1), (156, 1), (299, 1), (300, 0), (756, 0), (-400, 0)],
 )
 def test_who_waits_is_told_when_the_next_redelivery_comes_too_late(
-    severed: Webhook, river: ModelRiver, age: float, told: int
+    severed: Webhook, river: ModelRiver, age: float, told: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    answer = receive(severed, river, aged(river, age))
+    now = float(round(time.time()))
+    clock = SimpleNamespace(
+        time=lambda: now, monotonic=time.monotonic, perf_counter=time.perf_counter
+    )
+    monkeypatch.setattr(module, "time", clock)
+    answer = receive(severed, river, river.event({}, timestamp=now - age))
     assert answer.status == 503
     assert len(river.callbacks) == told
     assert all(each.content["error"] == "processing_failed" for each in river.callbacks)
@@ -117,7 +125,9 @@ def test_a_refused_record_is_over_once_modelriver_knows(
     assert (answer.outcome, answer.details["reason"]) == (outcome, reason)
     assert (answer.content == {"received": True}) == (answered == 200)
     assert answer.details.get("told") is (True if status == 200 else None)
-    assert [each.content for each in river.callbacks] == [failure(module.NOT_STORED)]
+    assert [each.content for each in river.callbacks] == [
+        {"error": "processing_failed", "message": "The AI result could not be stored."}
+    ]
 
 
 def test_a_note_that_fails_does_not_fail_the_delivery(
@@ -248,6 +258,12 @@ def test_a_fault_of_our_own_is_a_500_that_tells_where(
     assert "AI content" not in caplog.text
 
 
+def test_a_fault_of_who_reads_the_body_is_a_500_too() -> None:
+    answer = Webhook({}).receive({}, lambda: bytes(-1))
+    assert answer.status == 500
+    assert str(answer.details["reason"]).startswith("ValueError at webhook.py:")
+
+
 def test_a_fault_in_frozen_code_is_a_500_too(
     webhook: Webhook,
     river: ModelRiver,
@@ -276,6 +292,21 @@ def test_the_log_line(
     assert 0 < sum(entry["ms"].values()) < spent
     assert len(set(entry["ms"].values())) > 1  # each its own
     assert next(iter(entry)) == "outcome"
+
+
+def test_a_step_is_logged_in_milliseconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    moments = iter((1.0, 5.5012344))
+    monkeypatch.setattr(module, "time", SimpleNamespace(perf_counter=lambda: next(moments)))
+    answer = Answer(due=0)
+    with answer.step("save"):
+        pass
+    assert answer.milliseconds == {"save": 4501.23}
+
+
+def test_all_is_over_before_the_platform_ends_it() -> None:
+    functions = json.loads((ROOT / "vercel.json").read_text())["functions"]
+    longest = functions["api/modelriver.py"]["maxDuration"]
+    assert longest > module.ANSWER_WITHIN + module.NOTE_WITHIN + CANCEL_TIMEOUT
 
 
 def test_a_misconfigured_deployment_names_the_variable_once_it_starts(

@@ -34,7 +34,18 @@ def test_what_is_listed_and_is_no_mutant_any_more_is_told() -> None:
     made = {"check.py": mutants("check.py", SOURCE)}
     listed = [("check.py", "LIMIT = 3", after) for after in ("LIMIT = 4", "LIMIT = 5")]
     listed.append(("another.py", "LIMIT = 3", "LIMIT = 5"))
-    assert gone(made, listed) == ["check.py: LIMIT = 3 => LIMIT = 5: there is no such mutant"]
+    assert gone(made, listed) == ["check.py: LIMIT = 3 => LIMIT = 5: 0 mutants are so"]
+
+
+def test_what_is_listed_once_and_is_two_mutants_is_told() -> None:
+    made = {"check.py": mutants("check.py", "a()\nb()\na()\n")}
+    assert gone(made, [("check.py", "b()", "pass")]) == []
+    assert gone(made, [("check.py", "a()", "pass")]) == ["check.py: a() => pass: 2 mutants are so"]
+
+
+def test_a_last_return_of_nothing_is_not_left_out() -> None:
+    source = "def first(items):\n    if not items:\n        return None\n    return None\n"
+    assert [each.line for each in mutants("check.py", source) if each.after == "pass"] == [3]
 
 
 def test_each_equivalent_mutant_has_a_reason_and_a_file() -> None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import libcst as cst
+from libcst import matchers
 from libcst.metadata import MetadataWrapper
 from mutmut.mutation.mutators import mutation_operators, operator_if_exp, operator_string
 
@@ -22,6 +23,8 @@ type Change = tuple[cst.CSTNode, cst.CSTNode]
 
 _NOT_RUN = (cst.Annotation, cst.Decorator, cst.Import, cst.ImportFrom, cst.TypeAlias, cst.Param)
 """What no test can tell apart: it is for readers and type checkers, or is checked by them."""
+_NOTHING = matchers.SimpleStatementLine([matchers.Return(matchers.Name("None"))])
+"""At the end of a function, Python does so without being told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +68,14 @@ class _Visitor(cst.CSTVisitor):
     def __init__(self) -> None:
         super().__init__()
         self.found: list[Change] = []
+        self._last: set[cst.CSTNode] = set()
+        """What each function ends with."""
 
     def on_visit(self, node: cst.CSTNode) -> bool:
-        if isinstance(node, _NOT_RUN):
+        if isinstance(node, _NOT_RUN) or (node in self._last and matchers.matches(node, _NOTHING)):
             return False
+        if isinstance(node, cst.FunctionDef):
+            self._last.add(node.body.body[-1])
         for kind, operator in _OPERATORS:
             if isinstance(node, kind):
                 self.found += [(node, changed) for changed in operator(node)]
