@@ -16,6 +16,7 @@ from playwright.sync_api import (
     Locator,
     Page,
     Request,
+    Route,
     ViewportSize,
     expect,
 )
@@ -400,6 +401,23 @@ def test_make_dev_that_has_ended_is_missed_and_found_again(
         newest(page).click()
         expect(row_cell(page, "called_back_at")).to_contain_text("+00:00")
         send(page, "Structured", "after")
+    page.close()
+
+
+def test_a_make_dev_that_answers_404_while_it_starts_is_asked_again(
+    browser: Browser, console: ConsoleStack
+) -> None:
+    answered: list[int] = []
+
+    def too_early(route: Route) -> None:
+        answered.append(404)
+        route.fulfill(status=404)
+
+    page = browser.new_page()
+    page.route("**/events", too_early, times=1)
+    page.goto(console.url)
+    expect(page.locator("footer")).to_contain_text("Function")
+    assert answered == [404]
     page.close()
 
 

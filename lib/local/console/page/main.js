@@ -42,7 +42,12 @@ function fillFooter() {
 function listen() {
   const events = new EventSource("/events");
   events.onmessage = (message) => { store.live = true; take(JSON.parse(message.data)); };
-  events.onerror = () => { store.live = false; fillFooter(); };
+  events.onerror = () => {
+    store.live = false;
+    fillFooter();
+    // A browser asks again by itself, but not after a 404, as make dev answers while it starts.
+    if (events.readyState === EventSource.CLOSED) setTimeout(listen, 1000);
+  };
 }
 
 /* ---- From the list to a delivery, and back ---- */
