@@ -16,7 +16,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--sample", type=count, help=sample)
     alone = "do not put before the stack's tests what a room's own do not notice"
     parser.add_argument("--own-tests-only", action="store_true", help=alone)
-    afresh = "forget what earlier runs have killed, and test those that are listed, too"
+    listed = "test those that are listed as equivalent, too, and tell of any that is noticed"
+    parser.add_argument("--listed", action="store_true", help=listed)
+    afresh = "forget what earlier runs have killed"
     parser.add_argument("--afresh", action="store_true", help=afresh)
 
 
@@ -31,7 +33,7 @@ def run(arguments: argparse.Namespace) -> int:
         [path for path, name in ROOMS.items() if name in named],
         sample=arguments.sample,
         own_tests_only=arguments.own_tests_only,
-        listed_too=arguments.afresh,
+        listed_too=arguments.listed,
         on_progress=_show,
         on_survivor=lambda mutant: print(f"\r  SURVIVED {mutant}", flush=True),
     )
