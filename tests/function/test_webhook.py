@@ -196,6 +196,11 @@ def test_what_is_misconfigured_is_named_at_each_delivery(river: ModelRiver) -> N
     assert answer.details == {"reason": "MODELRIVER_WEBHOOK_SECRET is missing"}
 
 
+def test_what_nobody_signed_is_a_401(severed: Webhook) -> None:
+    answer = severed.receive({}, lambda: b"{}")
+    assert (answer.status, answer.content) == (401, {"error": "Invalid signature"})
+
+
 def test_a_callback_is_not_waited_for_when_the_answer_is_due(
     webhook: Webhook, river: ModelRiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
