@@ -113,6 +113,8 @@ class _Reach:
     def __init__(self, path: str) -> None:
         self._path = str(Path(path).resolve())
         self._coverage = coverage.Coverage(data_file=None, config_file=False, include=[path])
+        # Where all that runs the file are processes of their own.
+        self._coverage.set_option("run:disable_warnings", ["no-data-collected"])
         self._seconds: dict[str, float] = {}
         self._coverage.start()
 
