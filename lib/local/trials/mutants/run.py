@@ -27,7 +27,7 @@ TESTED_BY = {
     "callback": ["callback", "callback_connection"],
     "callback_connection": ["callback_connection", "callback"],
     "errors": ["webhook", "modelriver"],
-    "database_connection": ["database_connection", "database"],
+    "database_connection": ["database_connection", "database", "webhook"],
     "modelriver": ["modelriver", "runtime"],
 }
 """Whose tests a room's are, where they are not those of its own name alone."""
